@@ -1,0 +1,66 @@
+"""Everything a question needs: settings, the index, retrieval, models, the answer.
+
+The names below are the public face of the package, loaded on first use, so that `python -m kb --help` does not wait
+for torch. `kb.records` and `kb.jobs` are public as modules.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from kb.lazy import lazy_names
+
+# No library of ours phones home. Each reads its variable when it is imported, so this stands before all of them.
+os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("LANGSMITH_TRACING", "false")
+os.environ.setdefault("OPENVINO_TELEMETRY_DISABLE", "1")
+os.environ.setdefault("SCARF_NO_ANALYTICS", "true")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("UNSTRUCTURED_DISABLE_NOTICE", "1")
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kb.answer import ask
+    from kb.base import KnowledgeBase
+    from kb.catalog import DocumentInfo
+    from kb.errors import BaseError, KBError, ModelError, SettingsError, SourceError
+    from kb.index import Generation, Manifest
+    from kb.jobs import Job, Progress
+    from kb.settings import Settings, load_settings
+    from kb.state import Conversation, Message, State
+
+__all__ = [
+    "BaseError",
+    "Conversation",
+    "DocumentInfo",
+    "Generation",
+    "Job",
+    "KBError",
+    "KnowledgeBase",
+    "Manifest",
+    "Message",
+    "ModelError",
+    "Progress",
+    "Settings",
+    "SettingsError",
+    "SourceError",
+    "State",
+    "ask",
+    "load_settings",
+]
+
+__getattr__ = lazy_names(
+    {
+        "kb.answer": "ask",
+        "kb.base": "KnowledgeBase",
+        "kb.catalog": "DocumentInfo",
+        "kb.errors": "BaseError KBError ModelError SettingsError SourceError",
+        "kb.index": "Generation Manifest",
+        "kb.jobs": "Job Progress",
+        "kb.settings": "Settings load_settings",
+        "kb.state": "Conversation Message State",
+    }
+)

@@ -1,0 +1,88 @@
+"""The one path from a question to an answer: the page, the command line and the evaluation all take it."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from kb.base import KnowledgeBase
+from kb.errors import KBError
+from kb.index import Generation
+from kb.llm.extract import Quoted, best_quote, quote
+from kb.prompt import NOT_FOUND, messages
+from kb.records import Done, Event, Failed, Found, Quote, Token, Turn
+from kb.retrieve import asked
+from kb.settings import Settings
+from kb.words import is_chinese
+
+_CITATION = re.compile(r"\[(\d{1,2})\]")
+_CLAIM_END = re.compile(r"(?<=[。！？.!?\n])(?!\s*\[\d)")  # citations behind the full stop belong to their sentence
+
+
+async def ask(
+    question: str, history: Sequence[Turn], base: KnowledgeBase, settings: Settings, snapshot: Generation | None = None
+) -> AsyncIterator[Event]:
+    """Found, then Tokens, then Done; or Failed with a sentence at any point. Closing the iterator stops all of it."""
+    started = time.monotonic()
+    if not question.strip():
+        yield Failed("Ask a question.")
+        return
+    try:
+        snapshot = snapshot or await asyncio.to_thread(base.snapshot)
+        found = await asyncio.to_thread(base.search, question, history, snapshot)
+        yield found
+        if settings.endpoint_url:
+            text, refused = "", False
+            async with aclosing(_generate(question, history, found, settings)) as pieces:
+                async for piece, refused in pieces:
+                    text += piece
+                    yield Token(piece)
+            quotes = () if refused else await asyncio.to_thread(_cited, text, found, snapshot)
+        else:
+            quoted = await asyncio.to_thread(_quote, question, history, found, snapshot)
+            for piece in quoted.pieces:
+                yield Token(piece)
+            text, quotes, refused = "".join(quoted.pieces).strip(), quoted.quotes, quoted.refused
+        yield Done(text, refused, quotes, round(time.monotonic() - started, 3))
+    except KBError as error:
+        yield Failed(str(error))
+
+
+def _quote(question: str, history: Sequence[Turn], found: Found, snapshot: Generation) -> Quoted:
+    question, before = asked(question, history)
+    return quote(question, before, found.hits, snapshot)
+
+
+async def _generate(question: str, history: Sequence[Turn], found: Found, settings: Settings) -> AsyncIterator[tuple[str, bool]]:
+    """Pieces of the model's reply, and whether it refuses; its word for that is replaced by a sentence."""
+    from kb.llm import endpoint
+
+    held: str | None = ""  # the start of the reply, until it cannot be that word any more
+    async with aclosing(endpoint.stream(messages(question, history, found.hits, settings.prompt_chars), settings)) as pieces:
+        async for piece in pieces:
+            if held is None:
+                yield piece, False
+                continue
+            held += piece
+            if not NOT_FOUND.startswith(held.strip()[: len(NOT_FOUND)]):
+                yield held, False
+                held = None
+    if held is None:
+        return
+    if held.strip().startswith(NOT_FOUND):
+        yield ("文档中没有这个问题的答案。" if is_chinese(question) else "The documents do not say."), True
+    elif held.strip():
+        yield held, False
+    else:
+        raise KBError("The model answered with nothing: ask again, or look at its server.")
+
+
+def _cited(text: str, found: Found, snapshot: Generation) -> tuple[Quote, ...]:
+    """For each [n] in the answer, the part of hit n that the claim before it rests on."""
+    quotes: dict[Quote, None] = {}
+    for claim in _CLAIM_END.split(text):
+        for number in map(int, _CITATION.findall(claim)):
+            if 1 <= number <= len(found.hits):
+                quotes[best_quote(claim, found.hits[number - 1], snapshot)] = None
+    return tuple(quotes)

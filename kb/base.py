@@ -1,0 +1,133 @@
+"""A knowledge base by name: its sources, its live generation, and a LangChain retriever over it.
+
+    data_base/kbs/<name>/sources.json            what it is made from
+    data_base/kbs/<name>/generations/0007/       one index, unchanging
+    data_base/state.db                           which generation is live
+"""
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kb.embed import Embedder, load_embedder
+from kb.errors import BaseError
+from kb.index import Generation, Manifest, read_manifest
+from kb.records import Found, Source, Turn
+from kb.settings import Settings, load_settings
+from kb.state import State
+
+if TYPE_CHECKING:
+    from kb.retriever import Retriever
+
+DEFAULT = "default"
+_open_lock = threading.Lock()
+_live: dict[Path, Generation] = {}  # one open generation a knowledge base; replaced when the pointer moves
+
+
+def base_folder(settings: Settings, name: str) -> Path:
+    """Folder of the knowledge base `name`, which need not exist.
+
+    Raises:
+        BaseError: the name cannot be a folder's.
+    """
+    bad = not name or len(name.encode()) > 120 or name != name.strip() or name.startswith(".")
+    if bad or any(char in '/\\:*?"<>|' or not char.isprintable() for char in name):
+        raise BaseError(
+            f"{name!r} cannot name a knowledge base: use letters (of any script), digits, spaces, '.', '_' or '-', not '.' first."
+        )
+    return settings.data_base / "kbs" / name
+
+
+def read_sources(folder: Path) -> list[Source]:
+    """The sources remembered in a knowledge base's folder, in the order they were added."""
+    try:
+        value = json.loads((folder / "sources.json").read_text("utf-8"))
+        return [Source(row["name"], row["path"]) for row in value["sources"]]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise BaseError(f"{folder / 'sources.json'} is damaged ({error}): delete it and name the sources again.") from error
+
+
+class KnowledgeBase:
+    """A knowledge base, cheap to open; the index is read at the first question and follows the live pointer."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        self.folder = base_folder(settings, name)
+
+    @staticmethod
+    def names(settings: Settings) -> list[str]:
+        """All knowledge bases, sorted."""
+        folder = settings.data_base / "kbs"
+        return sorted(path.parent.name for path in folder.glob("*/sources.json")) if folder.is_dir() else []
+
+    @classmethod
+    def open(cls, name: str = DEFAULT, settings: Settings | None = None) -> "KnowledgeBase":
+        """Raises BaseError, naming those there are, when there is none of that name."""
+        settings = settings or load_settings()
+        if name not in cls.names(settings):
+            known = ", ".join(cls.names(settings)) or "none yet"
+            raise BaseError(f"There is no knowledge base {name!r} (there are: {known}): `python -m ingest SOURCE --kb NAME` makes one.")
+        return cls(name, settings)
+
+    def sources(self) -> list[Source]:
+        return read_sources(self.folder)
+
+    def manifest(self) -> Manifest:
+        """The live generation's manifest, without opening the index. Raises BaseError like snapshot()."""
+        return read_manifest(generation_folder(self.folder, self._live_number()))
+
+    def _live_number(self) -> int:
+        number = State(self.settings).live(self.name)
+        if number is None:
+            raise BaseError(f"Knowledge base {self.name!r} has not been indexed yet: run `python -m ingest --kb {self.name}`.")
+        return number
+
+    def snapshot(self) -> Generation:
+        """The live generation, open. Hold on to it to answer one question from one state.
+
+        Raises:
+            BaseError: never indexed, or the index is damaged.
+        """
+        number = self._live_number()
+        with _open_lock:
+            opened = _live.get(self.folder)
+            if opened is None or opened.number != number:
+                # The one it replaces is closed when the last question that holds it lets go.
+                opened = _live[self.folder] = Generation(generation_folder(self.folder, number))
+            return opened
+
+    def embedder(self, snapshot: Generation) -> Embedder:
+        """The settings' embedding model, if it is the one that made `snapshot`.
+
+        Raises:
+            BaseError: it is another one; names both and the way out.
+        """
+        embedder = load_embedder(self.settings)
+        if embedder.fingerprint != snapshot.manifest.fingerprint:
+            raise BaseError(
+                f"Knowledge base {self.name!r} was indexed with {snapshot.manifest.fingerprint}, but the settings say "
+                f"{embedder.fingerprint}: set embed_model back, or index it again with `python -m ingest --kb {self.name}`."
+            )
+        return embedder
+
+    def search(self, question: str, history: Sequence[Turn] = (), snapshot: Generation | None = None) -> Found:
+        """The passages for a question, best first; `history` is what was said before it."""
+        from kb.retrieve import retrieve
+
+        snapshot = snapshot or self.snapshot()
+        return retrieve(question, history, snapshot, self.embedder(snapshot), self.settings.top_k)
+
+    def as_retriever(self) -> "Retriever":
+        """A LangChain BaseRetriever; documents carry source, title, heading, start, end and score as metadata."""
+        from kb.retriever import Retriever
+
+        return Retriever(base=self)
+
+
+def generation_folder(folder: Path, number: int) -> Path:
+    return folder / "generations" / f"{number:04d}"

@@ -1,0 +1,155 @@
+"""The records that travel between the rooms. All frozen: a record is a fact, not a place to keep state."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+DocumentKind = Literal["markdown", "text", "rst"]
+
+# Why a file (or a row of a file) is not in the index. {detail} is the name, number or message that makes it checkable.
+WHY_SKIPPED: dict[str, str] = {
+    "gitignored": "named by {detail}",
+    "hidden": "in a hidden folder or file",
+    "licence": "a licence text",
+    "build-file": "a build or requirements list, not prose",
+    "data": "data rather than prose ({detail})",
+    "empty": "empty, or only a stub ({detail})",
+    "duplicate": "the same bytes as {detail}, which is indexed",
+    "format": "a format that is not read ({detail})",
+    "too-big": "too big ({detail})",
+    "link": "a link that leads out of the source or in a circle",
+    "linked": "a link to {detail}, which is read where it lies",
+    "special": "not a regular file (pipe, socket or device)",
+    "unreadable": "cannot be read: {detail}",
+    "vanished": "gone before it was read",
+    "binary": "binary content under a text name ({detail})",
+    "encoding": "no known encoding fits: {detail}",
+    "broken": "cannot be parsed: {detail}",
+    "timeout": "took longer than {detail} to read",
+    "memory": "needs more memory than {detail} to read",
+    "bad-row": "a row that is not {{id, title, text}}: {detail}",
+}
+
+# Of these, the ones that somebody should look at; the others are left out by design.
+PROBLEMS = frozenset(
+    {"too-big", "unreadable", "vanished", "binary", "encoding", "broken", "timeout", "memory", "bad-row"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder or a file that a knowledge base is made from. `name` is unique within its knowledge base."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file (`path` relative to its source; `file.jsonl:12` for a row) that was left out, and why."""
+
+    source: str
+    path: str
+    reason: str
+    detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The reason in English; the page has its own words for each code."""
+        return WHY_SKIPPED[self.reason].format(detail=self.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as it was indexed.
+
+    `key` identifies it within the knowledge base. `path` is what people cite: relative to the source, or the id of a
+    jsonl row. `file` is the file it came from, relative to the source; `aliases` are byte-identical copies of it.
+    Line numbers of chunks count, from 1, in `text`.
+    """
+
+    key: str
+    source: str
+    path: str
+    file: str
+    title: str
+    text: str
+    kind: DocumentKind
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document: lines `start` to `end` (1-based, inclusive) under the headings `heading`."""
+
+    id: str
+    document: str
+    ordinal: int
+    heading: tuple[str, ...]
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that a question found. `n` is its number in the answer, from 1; `score` falls with the rank."""
+
+    n: int
+    chunk: Chunk
+    source: str
+    path: str
+    title: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The part of hit `n` that the answer rests on: lines `start` to `end` of its document."""
+
+    n: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """First event of an answer: what retrieval found, in the generation it was found in."""
+
+    query: str
+    generation: int
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A further piece of the answer's Markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Last event of an answer that came to its end. `refused`: nothing in the documents answers the question."""
+
+    text: str
+    refused: bool
+    quotes: tuple[Quote, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Last event of an answer that did not: one sentence for the user."""
+
+    message: str
+
+
+Event = Found | Token | Done | Failed

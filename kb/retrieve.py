@@ -1,0 +1,52 @@
+"""A question (and what was said before it) to hits: words and vectors, fused by reciprocal ranks.
+
+Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from kb.embed import Embedder
+from kb.index import Generation
+from kb.records import Found, Hit, Turn
+from kb.words import content_words
+
+DEPTH = 60  # candidates a leg
+RANK_CONSTANT = 10
+WORDS_WEIGHT = 1.0
+VECTOR_WEIGHT = 0.5
+HISTORY_WEIGHT = 0.5  # of a word that only an earlier question had
+MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
+
+
+def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
+    """The question, cut to length, and the questions before it."""
+    return question[:MAX_QUESTION], [turn.content[:MAX_QUESTION] for turn in history if turn.role == "user"]
+
+
+def weighted_words(question: str, history: Sequence[Turn]) -> dict[str, float]:
+    """The words to look for, each with its weight; a follow-up's words count more than those it inherits."""
+    question, before = asked(question, history)
+    weights = {word: HISTORY_WEIGHT for earlier in before for word in content_words(earlier)}
+    return weights | {word: 1.0 for word in content_words(question)}
+
+
+def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
+    """At most `limit` hits, best first, numbered from 1."""
+    question, before = asked(question, history)
+    query = "\n".join((*before, question))
+    legs = (
+        (WORDS_WEIGHT, generation.by_words(weighted_words(question, history), DEPTH)),
+        (VECTOR_WEIGHT, generation.by_vector(embedder.query(query), DEPTH)),
+    )
+    scores: defaultdict[str, float] = defaultdict(float)
+    for weight, ranked in legs:
+        for rank, (id_, _) in enumerate(ranked, start=1):
+            scores[id_] += weight / (RANK_CONSTANT + rank)
+    best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:limit]
+    chunks = generation.catalog.chunks(best)
+    names = generation.catalog.names([chunk.document for chunk in chunks.values()])
+    hits = tuple(
+        Hit(n, chunks[id_], *names[chunks[id_].document], score=round(scores[id_], 6)) for n, id_ in enumerate(best, start=1)
+    )
+    return Found(query, generation.number, hits)

@@ -1,0 +1,88 @@
+"""One frozen Settings, made once at the edge (a command line, the app) and passed in.
+
+Order of precedence: command line, then KB_* variables, then kb.toml in the current folder, then the defaults here.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from kb.errors import SettingsError
+
+CONFIG_FILE = "kb.toml"
+
+
+class Settings(BaseSettings):
+    """Every setting there is. Times in seconds, sizes as their names say."""
+
+    model_config = SettingsConfigDict(env_prefix="KB_", toml_file=CONFIG_FILE, frozen=True, extra="forbid")
+
+    # Where things are
+    data_base: Path = Field(Path("data_base"), description="the one folder that everything is written under")
+    source_roots: tuple[Path, ...] = Field(
+        (), description="folders from which the page may add sources (default: the home folder and the current one)"
+    )
+
+    # Reading and splitting
+    chunk_chars: int = Field(1000, ge=200, le=8000, description="target length of a chunk, in characters")
+    load_seconds: float = Field(60, gt=0, description="time limit for reading one pdf, docx, html … file")
+    load_mib: int = Field(1536, ge=256, description="memory limit for reading one pdf, docx, html … file")
+    max_file_mib: int = Field(32, ge=1, description="larger files are left out")
+
+    # Embedding
+    embed_model: str = Field("builtin", description="'builtin', a sentence-transformers folder, or a hub id")
+    embed_revision: str = Field("", description="revision of a hub id")
+    query_prefix: str = Field("", description="put before a question before it is embedded")
+    passage_prefix: str = Field("", description="put before a passage before it is embedded")
+    embed_device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    # Retrieval
+    top_k: int = Field(8, ge=1, le=50, description="passages an answer may use")
+
+    # The chat model behind an OpenAI-compatible endpoint; without one, answers are quotations
+    endpoint_url: str = Field("", description="base URL, e.g. http://127.0.0.1:23333/v1")
+    endpoint_model: str = Field("", description="model name the endpoint expects")
+    endpoint_key: str = Field("", repr=False, description="API key, if the endpoint wants one")
+    connect_seconds: float = Field(5, gt=0)
+    first_token_seconds: float = Field(60, gt=0)
+    next_token_seconds: float = Field(20, gt=0)
+    prompt_chars: int = Field(12000, ge=1000, description="budget for the passages in a prompt, in characters")
+    temperature: float = Field(0.2, ge=0, le=2)
+    max_tokens: int = Field(1024, ge=16)
+
+    @field_validator("data_base", "source_roots", mode="after")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        return tuple(p.expanduser().resolve() for p in value) if isinstance(value, tuple) else value.expanduser().resolve()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the command line's `overrides` (None means not given), KB_* variables and kb.toml.
+
+    Raises:
+        SettingsError: naming the setting, what is wrong with it and where it can be set.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(
+            f"Setting {name!r}: {first['msg']}. Set it in {CONFIG_FILE}, as KB_{name.upper()} or on the command line."
+        ) from error
+    except ValueError as error:  # a kb.toml that is no TOML
+        raise SettingsError(f"{CONFIG_FILE} cannot be read: {error}.") from error

@@ -1,0 +1,148 @@
+"""data_base/state.db: which generation of each knowledge base is live, and the conversations.
+
+SQLite in WAL mode, one short-lived connection a call: safe for threads and for several processes. Migrations are
+numbered and only ever appended.
+"""
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from kb.errors import BaseError
+from kb.records import Chunk, Hit, Quote
+from kb.settings import Settings
+
+_MIGRATIONS = (
+    "CREATE TABLE live (kb TEXT PRIMARY KEY, generation INTEGER NOT NULL)",
+    "CREATE TABLE conversations (id TEXT PRIMARY KEY, owner TEXT NOT NULL, kb TEXT NOT NULL, title TEXT NOT NULL, "
+    "updated REAL NOT NULL)",
+    "CREATE TABLE messages (conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE, "
+    "ordinal INTEGER NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, found TEXT NOT NULL, "
+    "PRIMARY KEY (conversation, ordinal))",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A stored conversation; `updated` in epoch seconds."""
+
+    id: str
+    title: str
+    kb: str
+    updated: float
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A stored message; the rest says what an answer rests on and is empty for questions."""
+
+    role: str
+    content: str
+    hits: tuple[Hit, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    generation: int = 0
+    refused: bool = False
+
+
+class State:
+    """The one writer of state.db's tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.data_base / "state.db"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open() as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            # Under the write lock, so that two processes that start together migrate once.
+            db.execute("BEGIN IMMEDIATE")
+            for number in range(db.execute("PRAGMA user_version").fetchone()[0], len(_MIGRATIONS)):
+                db.execute(_MIGRATIONS[number])
+                db.execute(f"PRAGMA user_version = {number + 1}")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, timeout=10)
+        try:
+            with connection:
+                connection.execute("PRAGMA foreign_keys = ON")
+                yield connection
+        finally:
+            connection.close()
+
+    def live(self, kb: str) -> int | None:
+        """The live generation of a knowledge base, or None if it was never indexed."""
+        with self._open() as db:
+            row = db.execute("SELECT generation FROM live WHERE kb = ?", (kb,)).fetchone()
+        return row[0] if row else None
+
+    def set_live(self, kb: str, generation: int) -> None:
+        with self._open() as db:
+            db.execute("INSERT INTO live VALUES (?, ?) ON CONFLICT (kb) DO UPDATE SET generation = excluded.generation",
+                       (kb, generation))  # fmt: skip
+
+    def conversations(self, owner: str) -> list[Conversation]:
+        """Newest first."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT id, title, kb, updated FROM conversations WHERE owner = ? ORDER BY updated DESC", (owner,)
+            ).fetchall()
+        return [Conversation(*row) for row in rows]
+
+    def new_conversation(self, owner: str, kb: str, title: str) -> str:
+        id_ = secrets.token_urlsafe(12)
+        with self._open() as db:
+            db.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?)", (id_, owner, kb, title, time.time()))
+        return id_
+
+    def messages(self, conversation: str, owner: str) -> list[Message]:
+        """Raises BaseError, as all of these do, for a conversation that is not `owner`'s."""
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            rows = db.execute(
+                "SELECT role, content, found FROM messages WHERE conversation = ? ORDER BY ordinal", (conversation,)
+            ).fetchall()
+        return [Message(role, content, **_found_from(found)) for role, content, found in rows]
+
+    def add_message(self, conversation: str, owner: str, role: str, content: str, *, generation: int = 0,
+                    hits: Sequence[Hit] = (), quotes: Sequence[Quote] = (), refused: bool = False) -> None:  # fmt: skip
+        found = json.dumps(
+            {"hits": [asdict(hit) for hit in hits], "quotes": [asdict(quote) for quote in quotes],
+             "generation": generation, "refused": refused}, ensure_ascii=False
+        )  # fmt: skip
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            db.execute(
+                "INSERT INTO messages SELECT ?, count(*), ?, ?, ? FROM messages WHERE conversation = ?",
+                (conversation, role, content, found, conversation),
+            )
+            db.execute("UPDATE conversations SET updated = ? WHERE id = ?", (time.time(), conversation))
+
+    def truncate(self, conversation: str, owner: str, keep: int) -> None:
+        """Keep the first `keep` messages."""
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            db.execute("DELETE FROM messages WHERE conversation = ? AND ordinal >= ?", (conversation, keep))
+
+    def rename(self, conversation: str, owner: str, title: str) -> None:
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, conversation))
+
+    def delete(self, conversation: str, owner: str) -> None:
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            db.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
+
+    @staticmethod
+    def _check(db: sqlite3.Connection, conversation: str, owner: str) -> None:
+        if not db.execute("SELECT 1 FROM conversations WHERE id = ? AND owner = ?", (conversation, owner)).fetchone():
+            raise BaseError("That conversation is not there any more.")
+
+
+def _found_from(text: str) -> dict:
+    found = json.loads(text)
+    hits = [Hit(**hit | {"chunk": Chunk(**hit["chunk"] | {"heading": tuple(hit["chunk"]["heading"])})}) for hit in found["hits"]]
+    return found | {"hits": tuple(hits), "quotes": tuple(Quote(**quote) for quote in found["quotes"])}

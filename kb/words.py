@@ -1,0 +1,97 @@
+"""Text to words for the lexical leg: Chinese cut by jieba, identifiers, flags, paths and versions kept whole and in parts.
+
+The index and the question go through the same function, so only agreement between the two matters.
+"""
+
+import logging
+import re
+import threading
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+VERSION = "1"
+
+# A run of Chinese, Japanese or Korean characters, or a "technical word": letters and digits joined by the marks that
+# stand inside identifiers, flags, paths, versions and file names.
+_TOKEN = re.compile(
+    r"(?P<cjk>[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+)"
+    r"|(?P<word>-{0,2}[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+"
+    r"(?:[-./:@+][^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+)*\+{0,2})"
+)
+_SEGMENT = re.compile(r"[^-./:@+_]+")
+_CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]{2})|[A-Z]?[a-z]{2,}|[A-Z]{2,}")
+_LETTERS = re.compile(r"[a-z]{3,}(?=\d)")
+_MAX_WORD = 64  # longer runs are hashes or base64: parts of them find nothing
+
+# Words that carry no topic. Short on purpose: BM25 weighs the rest down by itself.
+STOP_EN = frozenset(
+    "a an and are as at be by can could do does did for from had has have how i if in into is it its me my of on or our "
+    "should so than that the their them then there these they this to us was we were what when where which who why "
+    "will with would you your".split()
+)
+STOP_ZH = frozenset(
+    "的 了 和 是 在 有 我 我们 你 你们 他 它 这 那 个 一个 吗 呢 吧 啊 么 什么 怎么 怎样 如何 哪 哪个 哪些 哪里 为什么 "
+    "多少 请问 请 能 可以 要 想 把 被 与 及 或 对 从 到 用 会 都 也 就 还 又 是否 有没有 一下 里 中 上 下 时 时候".split()
+)
+
+_lock = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _jieba() -> Any:
+    import jieba
+
+    jieba.setLogLevel(logging.WARNING)
+    with _lock:
+        # No dictionary cache: it would be a marshal file in a folder that every user of the machine can write to.
+        cutter = jieba.Tokenizer()
+        cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
+        cutter.initialized = True
+    return cutter
+
+
+def _singular(word: str) -> str:
+    """Fold the English plural; more stemming than that joins identifiers that differ."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def _forms(whole: str) -> list[str]:
+    """A technical word and its parts: `--maxShard-size` → itself, without dashes, maxshard, max, shard, size."""
+    bare = whole.lstrip("-")
+    forms = [whole.lower(), bare.lower()]
+    for segment in _SEGMENT.findall(bare):
+        lower = segment.lower()
+        camel = _CAMEL.findall(segment)
+        forms += [lower, _singular(lower), *_LETTERS.findall(lower)]
+        if len(camel) > 1 and sum(map(len, camel)) >= 6:
+            forms += [_singular(part.lower()) for part in camel]
+    return list(dict.fromkeys(forms))
+
+
+def words(text: str) -> list[str]:
+    """All words of `text`, lower-cased and in order; a compound is followed by its parts."""
+    found: list[str] = []
+    for match in _TOKEN.finditer(unicodedata.normalize("NFKC", text)):
+        if match.lastgroup == "cjk":
+            found.extend(_jieba().cut_for_search(match.group()))
+        elif len(match.group()) <= _MAX_WORD:
+            found.extend(_forms(match.group()))
+    return found
+
+
+def content_words(text: str) -> list[str]:
+    """The words of a question that carry its topic: stop words left out, unless nothing else is there."""
+    every = words(text)
+    kept = [word for word in every if word not in STOP_EN and word not in STOP_ZH]
+    return kept or every
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a question is asked in Chinese: its Chinese characters outweigh its Latin words."""
+    chinese = sum("\u4e00" <= char <= "\u9fff" for char in text)
+    return chinese > 0 and chinese * 2 >= len(re.findall(r"[A-Za-z]+", text))
