@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,9 +49,16 @@ class Fingerprint:
 class Embedder:
     """A model ready to embed. `encode` takes texts and returns float32 of shape (len(texts), dimension), unit length."""
 
-    def __init__(self, fingerprint: Fingerprint, encode: Callable[[Sequence[str]], np.ndarray]) -> None:
+    def __init__(self, fingerprint: Fingerprint, encode: Callable[[Sequence[str]], np.ndarray], tokenizer: Any) -> None:
         self.fingerprint = fingerprint
         self._encode = encode
+        self._tokenizer = tokenizer
+        self._unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
+
+    def known(self, text: str) -> float:
+        """The share of the tokens of `text` that the model's vocabulary has: an English model reads little of a Chinese text."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return 1 - sum(id_ in self._unknown for id_ in ids) / len(ids) if ids else 0.0
 
     def passages(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of passages, shape (len(texts), dimension)."""
@@ -73,16 +81,15 @@ def load_embedder(settings: Settings) -> Embedder:
     home = settings.data_base / "models" / "embedding" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     card = _card(home, folder, model)
     if device == "cuda":
-        encode, dimension, max_tokens = _cuda_encoder(folder)
+        encode, tokenizer, dimension, max_tokens = _cuda_encoder(folder)
     else:
         if "dimension" not in card:
             card |= _convert(folder, home)
             _write_json(home / "card.json", card)
         dimension, max_tokens = card["dimension"], card["max_tokens"]
-        encode = _openvino_encoder(home)
-    return Embedder(
-        Fingerprint(model, card["revision"], dimension, max_tokens, settings.query_prefix, settings.passage_prefix), encode
-    )
+        encode, tokenizer = _openvino_encoder(home)
+    prefixes = settings.query_prefix, settings.passage_prefix
+    return Embedder(Fingerprint(model, card["revision"], dimension, max_tokens, *prefixes), encode, tokenizer)
 
 
 def _locate(settings: Settings) -> tuple[str, Path]:
@@ -176,11 +183,19 @@ def _load_torch(folder: Path, device: str, **model_kwargs: Any) -> Any:
         raise ModelError(f"{folder} is not a sentence-transformers model that can be loaded: {error}") from error
 
 
+def _openvino() -> Any:
+    # Its converter reports each use to an analytics server and asks nobody; without this package it falls back to a stub.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 def _convert(folder: Path, home: Path) -> dict[str, int]:
     """Write the OpenVINO form of the whole pipeline (transformer, pooling, dense) and its tokenizer into `home`."""
-    import openvino
     import torch
 
+    openvino = _openvino()
     model = _load_torch(folder, "cpu").eval()
 
     class Pipeline(torch.nn.Module):
@@ -210,10 +225,10 @@ def _convert(folder: Path, home: Path) -> dict[str, int]:
     return {"dimension": dimension, "max_tokens": max_tokens, "pad": int(model.tokenizer.pad_token_id or 0)}
 
 
-def _openvino_encoder(home: Path) -> Callable[[Sequence[str]], np.ndarray]:
-    import openvino
+def _openvino_encoder(home: Path) -> tuple[Callable[[Sequence[str]], np.ndarray], Any]:
     from tokenizers import Tokenizer
 
+    openvino = _openvino()
     card = json.loads((home / "card.json").read_text("utf-8"))
     core = openvino.Core()
     # Stated, not left to the plug-in: bf16 where the CPU computes in it (cosine to fp32 ≥ .9999), else fp32.
@@ -246,10 +261,10 @@ def _openvino_encoder(home: Path) -> Callable[[Sequence[str]], np.ndarray]:
             vectors[rows] = request.infer(batch([encoded[i] for i in rows]))[0]
         return _unit(vectors)
 
-    return encode
+    return encode, tokenizer
 
 
-def _cuda_encoder(folder: Path) -> tuple[Callable[[Sequence[str]], np.ndarray], int, int]:
+def _cuda_encoder(folder: Path) -> tuple[Callable[[Sequence[str]], np.ndarray], Any, int, int]:
     import torch
 
     model = _load_torch(folder, "cuda", dtype=torch.float16)
@@ -260,7 +275,7 @@ def _cuda_encoder(folder: Path) -> tuple[Callable[[Sequence[str]], np.ndarray], 
         return _unit(np.asarray(vectors, dtype=np.float32).reshape(len(texts), -1))
 
     dimension = int(encode(["dimension"]).shape[1])
-    return encode, dimension, int(model.max_seq_length or 512)
+    return encode, model.tokenizer.backend_tokenizer, dimension, int(model.max_seq_length or 512)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

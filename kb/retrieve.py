@@ -3,19 +3,20 @@
 Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from kb.embed import Embedder
 from kb.index import Generation
-from kb.records import Found, Hit, Turn
+from kb.records import Chunk, Found, Hit, Turn
 from kb.words import content_words
 
 DEPTH = 60  # candidates a leg
 RANK_CONSTANT = 10
 WORDS_WEIGHT = 1.0
 VECTOR_WEIGHT = 0.5
-HISTORY_WEIGHT = 0.5  # of a word that only an earlier question had
+HISTORY_WEIGHT = 0.7  # of a word that only an earlier question had
+PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
 
 
@@ -37,16 +38,28 @@ def retrieve(question: str, history: Sequence[Turn], generation: Generation, emb
     query = "\n".join((*before, question))
     legs = (
         (WORDS_WEIGHT, generation.by_words(weighted_words(question, history), DEPTH)),
-        (VECTOR_WEIGHT, generation.by_vector(embedder.query(query), DEPTH)),
+        # A vector says as much as the model understood: the packaged one reads English only.
+        (VECTOR_WEIGHT * embedder.known(query) ** 2, generation.by_vector(embedder.query(query), DEPTH)),
     )
     scores: defaultdict[str, float] = defaultdict(float)
     for weight, ranked in legs:
         for rank, (id_, _) in enumerate(ranked, start=1):
             scores[id_] += weight / (RANK_CONSTANT + rank)
-    best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:limit]
-    chunks = generation.catalog.chunks(best)
-    names = generation.catalog.names([chunk.document for chunk in chunks.values()])
+    ranked_ids = sorted(scores, key=lambda id_: (-scores[id_], id_))
+    chunks = generation.catalog.chunks(ranked_ids)
+    best = _spread(ranked_ids, chunks)[:limit]
+    names = generation.catalog.names([chunks[id_].document for id_ in best])
     hits = tuple(
         Hit(n, chunks[id_], *names[chunks[id_].document], score=round(scores[id_], 6)) for n, id_ in enumerate(best, start=1)
     )
     return Found(query, generation.number, hits)
+
+
+def _spread(ranked_ids: Sequence[str], chunks: dict[str, Chunk]) -> list[str]:
+    """The same ids, but of each document only the best few first: the answer may stand in another one."""
+    seen: Counter[str] = Counter()
+    first, rest = [], []
+    for id_ in ranked_ids:
+        seen[chunks[id_].document] += 1
+        (first if seen[chunks[id_].document] <= PER_DOCUMENT else rest).append(id_)
+    return first + rest

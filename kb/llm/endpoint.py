@@ -43,6 +43,7 @@ async def stream(messages: Sequence["BaseMessage"], settings: Settings) -> Async
     # The client's own timeout is per read, and a server may keep a connection warm with empty lines: hence deadlines
     # on what counts, the next piece of text.
     seconds, silence = settings.connect_seconds + settings.first_token_seconds, "did not begin to answer"
+    finished = False
     chunks = chat_model(settings).astream(list(messages))
     try:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -50,7 +51,10 @@ async def stream(messages: Sequence["BaseMessage"], settings: Settings) -> Async
             async with asyncio.timeout_at(deadline):
                 chunk = await anext(chunks, None)
             if chunk is None:
+                if not finished:
+                    raise ModelError(f"{where} hung up in the middle of an answer: ask again, or look at that server.")
                 return
+            finished = finished or bool(chunk.response_metadata.get("finish_reason"))
             if text := chunk.text:
                 yield text
                 seconds, silence = settings.next_token_seconds, "fell silent in the middle of an answer"

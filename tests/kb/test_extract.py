@@ -1,0 +1,55 @@
+"""Quoting: units of a chunk, and properties of an answer that quotes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kb.llm.extract import units
+from kb.records import Chunk
+
+
+def chunk(text: str, start: int = 10) -> Chunk:
+    return Chunk("id", "doc", 0, (), start, start + text.count("\n"), text)
+
+
+def test_a_command_block_is_quoted_whole_with_what_introduces_it() -> None:
+    text = "Some talk first.\n\nMerge the weights:\n\n```shell\nxtuner convert merge \\\n  $A $B\n```\n\nDone."
+    found = units(chunk(text))
+    assert [unit.kind for unit in found] == ["text", "code", "text"]
+    assert found[1].text == "Merge the weights:\n\n```shell\nxtuner convert merge \\\n  $A $B\n```"
+    assert (found[1].start, found[1].end) == (12, 17)
+
+
+def test_a_line_with_a_colon_takes_its_list_along() -> None:
+    found = units(chunk("可以调小的参数：\n\n- `hd_num`\n- `max_length`\n\n别的段落在这里。"))
+    assert found[0].text == "可以调小的参数：\n- `hd_num`\n- `max_length`"
+    assert (found[0].start, found[0].end) == (10, 13)
+
+
+def test_a_table_row_comes_with_its_header() -> None:
+    found = units(chunk("| flag | meaning |\n|---|---|\n| --tp | GPUs |\n| --port | port |"))
+    assert [unit.text for unit in found] == ["| flag | meaning |\n|---|---|\n| --tp | GPUs |", "| flag | meaning |\n|---|---|\n| --port | port |"]
+    assert (found[1].start, found[1].end) == (13, 13)
+
+
+def test_long_paragraphs_are_quoted_by_the_sentence() -> None:
+    text = "。".join(f"第{n}句话说的是一件有一定长度的事情" for n in range(40)) + "。"
+    found = units(chunk(text))
+    assert len(found) == 40
+    assert all(unit.text.endswith("。") for unit in found)
+
+
+@pytest.mark.parametrize("text", ["```", "~~~\n```", "|", "| |\n|-|", ":", "#", "- ", ":\n:\n:", "a:\n\n```\nx"])
+def test_odd_chunks(text: str) -> None:
+    for unit in units(chunk(text)):
+        assert unit.text
+
+
+@given(st.lists(st.sampled_from(["text.", "a: b:", "- item", "```", "| a | b |", "|---|", "", "# h", "中文：", "~~~", "  indented"]), max_size=30))
+def test_units_stay_inside_their_chunk_in_order(lines: list[str]) -> None:
+    own = chunk("\n".join(lines))
+    found = units(own)
+    for unit in found:
+        assert own.start <= unit.start <= unit.end <= own.end
+        assert unit.text.strip()
+    assert [unit.start for unit in found] == sorted(unit.start for unit in found)
