@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from kb.base import KnowledgeBase
@@ -22,25 +22,25 @@ _CLAIM_END = re.compile(r"(?<=[。！？.!?\n])(?!\s*\[\d)")  # citations behind
 
 async def ask(
     question: str, history: Sequence[Turn], base: KnowledgeBase, settings: Settings, snapshot: Generation | None = None
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event]:
     """Found, then Tokens, then Done; or Failed with a sentence at any point. Closing the iterator stops all of it."""
     started = time.monotonic()
     if not question.strip():
         yield Failed("Ask a question.")
         return
     try:
-        snapshot = snapshot or await asyncio.to_thread(base.snapshot)
-        found = await asyncio.to_thread(base.search, question, history, snapshot)
+        generation = await asyncio.to_thread(base.snapshot) if snapshot is None else snapshot
+        found = await asyncio.to_thread(base.search, question, history, generation)
         yield found
         if settings.endpoint_url:
             text, refused = "", False
             async with aclosing(_generate(question, history, found, settings)) as pieces:
-                async for piece, refused in pieces:
-                    text += piece
+                async for piece, refuses in pieces:
+                    text, refused = text + piece, refuses
                     yield Token(piece)
-            quotes = () if refused else await asyncio.to_thread(_cited, text, found, snapshot)
+            quotes = () if refused else await asyncio.to_thread(_cited, text, found, generation)
         else:
-            quoted = await asyncio.to_thread(_quote, question, history, found, snapshot)
+            quoted = await asyncio.to_thread(_quote, question, history, found, generation)
             for piece in quoted.pieces:
                 yield Token(piece)
             text, quotes, refused = "".join(quoted.pieces).strip(), quoted.quotes, quoted.refused
@@ -54,7 +54,7 @@ def _quote(question: str, history: Sequence[Turn], found: Found, snapshot: Gener
     return quote(question, before, found.hits, snapshot)
 
 
-async def _generate(question: str, history: Sequence[Turn], found: Found, settings: Settings) -> AsyncIterator[tuple[str, bool]]:
+async def _generate(question: str, history: Sequence[Turn], found: Found, settings: Settings) -> AsyncGenerator[tuple[str, bool]]:
     """Pieces of the model's reply, and whether it refuses; its word for that is replaced by a sentence."""
     from kb.llm import endpoint
 

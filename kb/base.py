@@ -1,8 +1,8 @@
 """A knowledge base by name: its sources, its live generation, and a LangChain retriever over it.
 
-    data_base/kbs/<name>/sources.json            what it is made from
-    data_base/kbs/<name>/generations/0007/       one index, unchanging
-    data_base/state.db                           which generation is live
+data_base/kbs/<name>/sources.json            what it is made from
+data_base/kbs/<name>/generations/0007/       one index, unchanging
+data_base/state.db                           which generation is live
 """
 
 import json
@@ -71,7 +71,9 @@ class KnowledgeBase:
         settings = settings or load_settings()
         if name not in cls.names(settings):
             known = ", ".join(cls.names(settings)) or "none yet"
-            raise BaseError(f"There is no knowledge base {name!r} (there are: {known}): `python -m ingest SOURCE --kb NAME` makes one.")
+            raise BaseError(
+                f"There is no knowledge base {name!r} (there are: {known}): `python -m ingest SOURCE --kb NAME` makes one."
+            )
         return cls(name, settings)
 
     def sources(self) -> list[Source]:

@@ -91,14 +91,14 @@ class Catalog:
 
     def files(self) -> list[FileState]:
         rows = self._rows("SELECT source, path, size, mtime_ns, sha256, aliases FROM files")
-        return [FileState(*row[:5], tuple(json.loads(row[5]))) for row in rows]
+        return [FileState(a, b, c, d, e, tuple(json.loads(aliases))) for a, b, c, d, e, aliases in rows]
 
     def documents(self) -> list[DocumentInfo]:
         rows = self._rows(
             "SELECT d.key, d.source, d.path, d.title, d.bytes, count(c.id), d.aliases FROM documents d "
             "LEFT JOIN chunks c ON c.document = d.key GROUP BY d.key ORDER BY d.source, d.path"
         )
-        return [DocumentInfo(*row[:6], tuple(json.loads(row[6]))) for row in rows]
+        return [DocumentInfo(a, b, c, d, e, f, tuple(json.loads(aliases))) for a, b, c, d, e, f, aliases in rows]
 
     def skipped(self, by_scan_only: bool = False) -> list[Skipped]:
         """What was left out: by the scan (never opened as a document), and, unless asked otherwise, by loading."""

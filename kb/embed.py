@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,9 @@ class Fingerprint:
     passage_prefix: str
 
     def __str__(self) -> str:
-        prefixes = f", prefixes {self.query_prefix!r} / {self.passage_prefix!r}"
-        return f"{self.model}@{self.revision[:12]} ({self.dimension} dimensions{prefixes if self.query_prefix or self.passage_prefix else ''})"
+        prefixed = self.query_prefix or self.passage_prefix
+        prefixes = f", prefixes {self.query_prefix!r} / {self.passage_prefix!r}" if prefixed else ""
+        return f"{self.model}@{self.revision[:12]} ({self.dimension} dimensions{prefixes})"
 
 
 class Embedder:
@@ -108,12 +109,14 @@ def _locate(settings: Settings) -> tuple[str, Path]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = {"revision": settings.embed_revision or None, "allow_patterns": [f"*{ending}" for ending in _HASHED]}
+    fetch = partial(
+        snapshot_download, name, revision=settings.embed_revision or None, allow_patterns=[f"*{ending}" for ending in _HASHED]
+    )
     try:
-        return name, Path(snapshot_download(name, local_files_only=True, **wanted))
+        return name, Path(fetch(local_files_only=True))
     except LocalEntryNotFoundError:
         try:
-            return name, Path(snapshot_download(name, **wanted))
+            return name, Path(fetch())
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
             raise ModelError(f"Embedding model {name!r} cannot be fetched from the hub: {error}") from error
 
@@ -280,4 +283,3 @@ def _cuda_encoder(folder: Path) -> tuple[Callable[[Sequence[str]], np.ndarray], 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-

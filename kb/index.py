@@ -245,7 +245,9 @@ class GenerationWriter:
         self.catalog.finish()
         _close_chroma(self._client)
         now = time.time()
-        manifest = Manifest(number, now, documents, chunks, size, round(now - self._started, 3), pipeline, fingerprint, dead, report)
+        manifest = Manifest(
+            number, now, documents, chunks, size, round(now - self._started, 3), pipeline, fingerprint, dead, report
+        )
         for path in self.folder.rglob("*"):
             sync(path)
         part = self.folder / f"{MANIFEST}.part"

@@ -105,9 +105,7 @@ def list_jobs(settings: "Settings", kind: str | None = None, subject: str | None
     root = settings.data_base / "jobs"
     folders = sorted((path.parent for path in root.glob("*/job.json")), reverse=True)
     return [
-        job
-        for job in map(_read, folders)
-        if (kind is None or job.kind == kind) and (subject is None or job.subject == subject)
+        job for job in map(_read, folders) if (kind is None or job.kind == kind) and (subject is None or job.subject == subject)
     ]
 
 

@@ -30,9 +30,7 @@ WHY_SKIPPED: dict[str, str] = {
 }
 
 # Of these, the ones that somebody should look at; the others are left out by design.
-PROBLEMS = frozenset(
-    {"too-big", "unreadable", "vanished", "binary", "encoding", "broken", "timeout", "memory", "bad-row"}
-)
+PROBLEMS = frozenset({"too-big", "unreadable", "vanished", "binary", "encoding", "broken", "timeout", "memory", "bad-row"})
 
 
 @dataclass(frozen=True, slots=True)

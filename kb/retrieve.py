@@ -28,8 +28,8 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
 def weighted_words(question: str, history: Sequence[Turn]) -> dict[str, float]:
     """The words to look for, each with its weight; a follow-up's words count more than those it inherits."""
     question, before = asked(question, history)
-    weights = {word: HISTORY_WEIGHT for earlier in before for word in content_words(earlier)}
-    return weights | {word: 1.0 for word in content_words(question)}
+    weights = dict.fromkeys((word for earlier in before for word in content_words(earlier)), HISTORY_WEIGHT)
+    return weights | dict.fromkeys(content_words(question), 1.0)
 
 
 def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
@@ -58,7 +58,8 @@ def retrieve(question: str, history: Sequence[Turn], generation: Generation, emb
 def _spread(ranked_ids: Sequence[str], chunks: dict[str, Chunk]) -> list[str]:
     """The same ids, but of each document only the best few first: the answer may stand in another one."""
     seen: Counter[str] = Counter()
-    first, rest = [], []
+    first: list[str] = []
+    rest: list[str] = []
     for id_ in ranked_ids:
         seen[chunks[id_].document] += 1
         (first if seen[chunks[id_].document] <= PER_DOCUMENT else rest).append(id_)

@@ -1,7 +1,7 @@
 """A LangChain chat model behind any OpenAI-compatible server, streamed with deadlines."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from kb.errors import ModelError
@@ -31,7 +31,7 @@ def chat_model(settings: Settings) -> "BaseChatModel":
     )
 
 
-async def stream(messages: Sequence["BaseMessage"], settings: Settings) -> AsyncIterator[str]:
+async def stream(messages: Sequence["BaseMessage"], settings: Settings) -> AsyncGenerator[str]:
     """Pieces of the reply as they come. Closing the iterator closes the connection.
 
     Raises:

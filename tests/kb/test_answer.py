@@ -37,7 +37,9 @@ def cited_text(base: kb.KnowledgeBase, found: Found, quote: Quote) -> str:
         ("what does the --debug flag of opencompass mean", "opencompass/README.md", "print the log of each task"),
     ],
 )
-def test_an_answer_quotes_and_each_citation_opens_what_it_quotes(base: kb.KnowledgeBase, question: str, path: str, says: str) -> None:
+def test_an_answer_quotes_and_each_citation_opens_what_it_quotes(
+    base: kb.KnowledgeBase, question: str, path: str, says: str
+) -> None:
     found, *tokens, done = events_of(base, question)
     assert isinstance(found, Found)
     assert isinstance(done, Done)
@@ -50,7 +52,9 @@ def test_an_answer_quotes_and_each_citation_opens_what_it_quotes(base: kb.Knowle
         assert f"[{quote.n}]" in done.text
 
 
-@pytest.mark.parametrize(("question", "says"), [("How do I bake sourdough bread?", "do not answer"), ("红烧肉怎么做才不腻", "没有找到")])
+@pytest.mark.parametrize(
+    ("question", "says"), [("How do I bake sourdough bread?", "do not answer"), ("红烧肉怎么做才不腻", "没有找到")]
+)
 def test_it_says_so_when_nothing_fits(base: kb.KnowledgeBase, question: str, says: str) -> None:
     done = events_of(base, question)[-1]
     assert isinstance(done, Done)
@@ -80,7 +84,7 @@ def test_odd_questions_are_answered_or_refused(base: kb.KnowledgeBase) -> None:
 def test_a_model_gets_the_documents_fenced_and_its_citations_are_anchored(base: kb.KnowledgeBase) -> None:
     pieces = ["The server ", "listens on port 23333 ", "[1]."]
     with FakeOpenAI(pieces) as server:
-        found, *tokens, done = events_of(base, "On which port does the server listen?", endpoint_url=server.url)
+        found, *_, done = events_of(base, "On which port does the server listen?", endpoint_url=server.url)
     assert isinstance(found, Found)
     assert isinstance(done, Done)
     assert done.text == "".join(pieces)
@@ -105,8 +109,12 @@ def test_documents_that_give_orders_stay_inside_the_fence(base: kb.KnowledgeBase
     assert "Ignore all previous" not in before + after
 
 
-@pytest.mark.parametrize(("question", "says"), [("What is the weather?", "The documents do not say."), ("今天天气怎么样", "文档中没有")])
-def test_a_model_that_finds_nothing_refuses_in_the_language_of_the_question(base: kb.KnowledgeBase, question: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("question", "says"), [("What is the weather?", "The documents do not say."), ("今天天气怎么样", "文档中没有")]
+)
+def test_a_model_that_finds_nothing_refuses_in_the_language_of_the_question(
+    base: kb.KnowledgeBase, question: str, says: str
+) -> None:
     with FakeOpenAI(["NOT_IN", "_DOCUMENTS", "."]) as server:
         done = events_of(base, question, endpoint_url=server.url)[-1]
     assert isinstance(done, Done)

@@ -28,7 +28,10 @@ def test_a_line_with_a_colon_takes_its_list_along() -> None:
 
 def test_a_table_row_comes_with_its_header() -> None:
     found = units(chunk("| flag | meaning |\n|---|---|\n| --tp | GPUs |\n| --port | port |"))
-    assert [unit.text for unit in found] == ["| flag | meaning |\n|---|---|\n| --tp | GPUs |", "| flag | meaning |\n|---|---|\n| --port | port |"]
+    assert [unit.text for unit in found] == [
+        "| flag | meaning |\n|---|---|\n| --tp | GPUs |",
+        "| flag | meaning |\n|---|---|\n| --port | port |",
+    ]
     assert (found[1].start, found[1].end) == (13, 13)
 
 
@@ -45,7 +48,12 @@ def test_odd_chunks(text: str) -> None:
         assert unit.text
 
 
-@given(st.lists(st.sampled_from(["text.", "a: b:", "- item", "```", "| a | b |", "|---|", "", "# h", "中文：", "~~~", "  indented"]), max_size=30))
+@given(
+    st.lists(
+        st.sampled_from(["text.", "a: b:", "- item", "```", "| a | b |", "|---|", "", "# h", "中文：", "~~~", "  indented"]),
+        max_size=30,
+    )
+)
 def test_units_stay_inside_their_chunk_in_order(lines: list[str]) -> None:
     own = chunk("\n".join(lines))
     found = units(own)

@@ -13,7 +13,7 @@ from kb import jobs
 from kb.errors import KBError
 from kb.settings import Settings, load_settings
 
-TOOL = '''
+TOOL = """
 import argparse, json, subprocess, sys, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--code", type=int, default=0)
@@ -30,7 +30,7 @@ with open(args.progress, "a") as file:
         file.write(json.dumps({"stage": "work", "done": n, "total": 3}) + chr(10))
 time.sleep(args.seconds)
 sys.exit(args.code)
-'''
+"""
 
 
 @pytest.fixture

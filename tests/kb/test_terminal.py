@@ -31,7 +31,9 @@ def test_ask_prints_the_answer_and_its_sources(small_settings: kb.Settings) -> N
 
 def test_ask_json_has_what_is_promised(small_settings: kb.Settings, tmp_path: Path) -> None:
     history = tmp_path / "history.json"
-    history.write_text(json.dumps([{"role": "user", "content": "怎么用 xtuner 合并 adapter？"}, {"role": "assistant", "content": "…"}]))
+    history.write_text(
+        json.dumps([{"role": "user", "content": "怎么用 xtuner 合并 adapter？"}, {"role": "assistant", "content": "…"}])
+    )
     done = run(small_settings, "ask", "之后可以部署吗", "--json", "--history", str(history))
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
@@ -44,7 +46,12 @@ def test_ask_json_has_what_is_promised(small_settings: kb.Settings, tmp_path: Pa
 
 def test_each_mistake_is_one_sentence(small_settings: kb.Settings, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
-    for args in (("ask", "x", "--kb", "nothing"), ("ask", "x", "--history", str(tmp_path / "bad.json")), ("ask", " "), ("ask", "x", "--top-k", "0")):
+    for args in (
+        ("ask", "x", "--kb", "nothing"),
+        ("ask", "x", "--history", str(tmp_path / "bad.json")),
+        ("ask", " "),
+        ("ask", "x", "--top-k", "0"),
+    ):
         done = run(small_settings, *args)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
 
@@ -60,16 +67,24 @@ def test_chat_streams_stops_on_ctrl_c_and_leaves_on_exit(small_settings: kb.Sett
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(ROOT)
-            argv = [sys.executable, "-m", "kb", "chat", "--data-base", str(small_settings.data_base), "--endpoint-url", server.url]
+            argv = [
+                sys.executable,
+                "-m",
+                "kb",
+                "chat",
+                "--data-base",
+                str(small_settings.data_base),
+                "--endpoint-url",
+                server.url,
+            ]
             os.execv(argv[0], argv)
         try:
-            seen = _until(terminal, "> ")
+            _until(terminal, "> ")
             os.write(terminal, b"On which port does the server listen?\n")
-            seen = _until(terminal, "tick tick tick")
+            _until(terminal, "tick tick tick")
             os.kill(pid, signal.SIGINT)
             seen = _until(terminal, "(stopped)")
             assert server.hung_up.wait(3)
-            _until(terminal, "> ")
             os.write(terminal, b"exit\n")
             assert os.waitstatus_to_exitcode(_wait(pid)) == 0, seen
         finally:

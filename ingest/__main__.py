@@ -1,0 +1,98 @@
+"""`python -m ingest`: documents into a knowledge base.
+
+Exit codes: 0 done; 3 done, but some files need a look; 1 failed, and the old index still serves.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from kb.errors import KBError
+
+if TYPE_CHECKING:
+    from kb.jobs import Progress
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ingest",
+        description="Index folders and files into a knowledge base. Sources are remembered: without SOURCE, all are indexed "
+        "again, and only what has changed is read.",
+    )
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", type=Path, help="a folder or a file to add")
+    parser.add_argument("--kb", default="default", metavar="NAME", help="the knowledge base (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="name every file that was left out, with the reason")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--data-base", type=Path, metavar="DIR", help="where everything is kept (default: data_base)")
+    parser.add_argument("--embed-model", metavar="MODEL", help="'builtin', a sentence-transformers folder, or a hub id")
+    parser.add_argument("--progress", type=Path, metavar="FILE", help="append progress to FILE, one JSON object a line")
+    return parser
+
+
+class _Bars:
+    """Progress on a terminal (tqdm, when standard error is one) and in a file."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file
+        self._bar: Any = None  # a tqdm
+        self._stage = ""
+
+    def __call__(self, progress: "Progress") -> None:
+        if self._file:
+            self._file.write(json.dumps(asdict(progress)) + "\n")
+            self._file.flush()
+        if not sys.stderr.isatty():
+            return
+        from tqdm import tqdm
+
+        if self._bar is None or progress.stage != self._stage:
+            self.close()
+            self._stage = progress.stage
+            self._bar = tqdm(total=progress.total, desc=progress.stage, unit=f" {progress.unit}", file=sys.stderr)
+        self._bar.total = progress.total
+        self._bar.update(progress.done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    args = _parser().parse_args(argv)
+    from ingest.build import reindex
+    from ingest.sources import add_source
+    from kb.settings import load_settings
+
+    progress_file = args.progress.open("a", encoding="utf-8") if args.progress else None
+    bars = _Bars(progress_file)
+    try:
+        settings = load_settings(data_base=args.data_base, embed_model=args.embed_model)
+        for path in args.sources:
+            add_source(settings, args.kb, path)
+        report = reindex(args.kb, settings, bars)
+    except KBError as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ingest: stopped; the index is as it was.", file=sys.stderr)
+        return 1
+    finally:
+        bars.close()
+        if progress_file:
+            progress_file.close()
+    if args.json:
+        print(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(report.lines()))
+        if args.list:
+            for entry in report.skipped:
+                print(f"{entry.source}/{entry.path}: {entry.sentence}")
+    return 3 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
