@@ -5,6 +5,7 @@ No weights: what a word is worth is its inverse document frequency in the knowle
 
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -84,13 +85,17 @@ def _gap(block: Unit) -> str:
 
 def _blocks(chunk: Chunk) -> Iterator[Unit]:
     lines = chunk.text.split("\n")
-    at, header = 0, ""
+    at, header, in_list = 0, "", False
     while at < len(lines):
         line, number, end = lines[at], chunk.start + at, at
         if fence := _FENCE.match(line):
             mark = fence.group(1)
             end = next((i for i in range(at + 1, len(lines)) if lines[i].strip().startswith(mark)), len(lines) - 1)
             yield Unit("code", "\n".join(lines[at : end + 1]), number, chunk.start + end)
+        elif line.startswith("    ") and line.strip() and not in_list:
+            end = max(i for i in range(at, _indented_to(lines, at)) if lines[i].strip())
+            code = textwrap.dedent("\n".join(lines[at : end + 1]))
+            yield Unit("code", f"```\n{code}\n```", number, chunk.start + end)
         elif line.lstrip().startswith("|") and not _NO_TEXT.fullmatch(line):
             if not (at and lines[at - 1].lstrip().startswith("|")):
                 header = line.strip()
@@ -100,8 +105,14 @@ def _blocks(chunk: Chunk) -> Iterator[Unit]:
         elif line.strip() and not _NO_TEXT.match(line):
             while end + 1 < len(lines) and _continues(lines[end + 1]):
                 end += 1
+            in_list = bool(_BULLET.match(line)) or (in_list and line.startswith(" "))
             yield Unit("text", "\n".join(lines[at : end + 1]).strip(), number, chunk.start + end)
         at = end + 1
+
+
+def _indented_to(lines: list[str], at: int) -> int:
+    """Where the indented block that starts at `at` ends, exclusive."""
+    return next((i for i in range(at, len(lines)) if lines[i].strip() and not lines[i].startswith("    ")), len(lines))
 
 
 def _continues(line: str) -> bool:

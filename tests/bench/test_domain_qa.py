@@ -61,7 +61,9 @@ def test_document_retrieval(tmp_path: Path) -> None:
     ingest.reindex("default", settings)
     base = kb.KnowledgeBase.open("default", settings)
     answered = [case for case in cases() if case["answerable"]]
-    rank = {case["id"]: first_gold(documents(base.search(case["question"], turns(case))), case["gold_doc_ids"]) for case in answered}
+    rank = {
+        case["id"]: first_gold(documents(base.search(case["question"], turns(case))), case["gold_doc_ids"]) for case in answered
+    }
     slices = {
         "answerable": answered,
         "zh": [case for case in answered if case["lang"] == "zh"],
@@ -79,7 +81,7 @@ def test_document_retrieval(tmp_path: Path) -> None:
 
     async def ask(case: dict[str, Any]) -> Done:
         async with aclosing(kb.ask(case["question"], turns(case), base, wide)) as events:
-            return [event async for event in events if isinstance(event, Done)][0]
+            return [event async for event in events if isinstance(event, Done)].pop()
 
     done = {case["id"]: asyncio.run(ask(case)) for case in cases()}
     keyed = [any(key.lower() in done[case["id"]].text.lower() for key in case["answer_keys"]) for case in answered]

@@ -17,7 +17,7 @@ def _local(host: object) -> bool:
 
 def _refuse(what: str) -> None:
     if _LOG:
-        with open(_LOG, "a", encoding="utf-8") as file:
+        with open(_LOG, "a", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not imported this early
             file.write(f"{sys.argv[:3]} {what}\n")
     raise ConnectionRefusedError(f"a test tried to reach the network: {what}")
 

@@ -26,6 +26,15 @@ def test_a_line_with_a_colon_takes_its_list_along() -> None:
     assert (found[0].start, found[0].end) == (10, 13)
 
 
+def test_an_indented_block_is_code_unless_it_belongs_to_a_list() -> None:
+    found = units(chunk("Start it:\n\n    make run   # sets up\n\n    make test\n\nThat is all there is to it."))
+    assert found[0].kind == "code"
+    assert found[0].text.endswith("```\nmake run   # sets up\n\nmake test\n```")
+    assert (found[0].start, found[0].end) == (10, 14)
+    found = units(chunk("- an item of a list\n\n    its second paragraph, indented"))
+    assert [unit.kind for unit in found] == ["text", "text"]
+
+
 def test_a_table_row_comes_with_its_header() -> None:
     found = units(chunk("| flag | meaning |\n|---|---|\n| --tp | GPUs |\n| --port | port |"))
     assert [unit.text for unit in found] == [
