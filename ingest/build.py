@@ -5,49 +5,35 @@ the next run removes.
 """
 
 import fcntl
-import hashlib
 import multiprocessing
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ingest import split
-from ingest.load import Loader
-from ingest.plan import Live, Plan, make_plan
+from ingest.fill import Reporter, fill
+from ingest.known import KnownVectors
+from ingest.plan import Live, make_plan
 from ingest.report import Report
 from ingest.scan import ScannedFile, scan
 from kb import words
 from kb.base import base_folder, generation_folder, read_sources
-from kb.catalog import Catalog, FileState
-from kb.embed import Embedder, load_embedder
+from kb.catalog import Catalog
+from kb.embed import load_embedder
 from kb.errors import BaseError, SourceError
 from kb.index import Generation, GenerationWriter, read_manifest, sync, verify
 from kb.jobs import Progress
-from kb.records import Chunk, Document, Skipped, Source
+from kb.records import Skipped, Source
 from kb.settings import Settings
 from kb.state import State
 
-Reporter = Callable[[Progress], None]
-_BATCH = 512  # chunks embedded and written at a time
 _VERIFY_SECONDS = 600
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A chunk on its way into the index, with the text that is embedded for it."""
-
-    document: Document
-    chunk: Chunk
-    text: str
-    hash: bytes
 
 
 def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) -> Report:
@@ -83,7 +69,8 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
         base = None if plan.fresh else live
         writer = GenerationWriter(part, base.folder if base else None)
         try:
-            dead = _fill(writer, files, skipped, plan, live, embedder, settings, report, progress)
+            with closing(KnownVectors(settings, embedder.fingerprint)) as known:
+                dead = fill(writer, plan, skipped, embedder, known, settings, report, progress)
             with report.stage("write"):
                 progress(Progress("write", 0, 1, "generations"))
                 writer.finish(
@@ -119,84 +106,6 @@ def _scan(sources: Sequence[Source], settings: Settings) -> tuple[list[ScannedFi
                 aliases = tuple(f"{file.source}/{path}" for path in (file.path, *file.aliases))
                 files[file.sha256] = replace(first, aliases=(*first.aliases, *aliases))
     return list(files.values()), skipped
-
-
-def _fill(
-    writer: GenerationWriter,
-    files: Sequence[ScannedFile],
-    skipped: Sequence[Skipped],
-    plan: Plan,
-    live: Live | None,
-    embedder: Embedder,
-    settings: Settings,
-    report: Report,
-    progress: Reporter,
-) -> int:
-    """Bring the part folder to what `plan` asks; returns how many chunks were taken out of a copied index."""
-    dead = 0
-    if not plan.fresh:
-        for state in plan.drop:
-            ids = writer.catalog.remove_file(state.source, state.path)
-            writer.remove(ids)
-            dead += len(ids)
-        for file in plan.relabel:
-            writer.catalog.put_file(_state(file))
-    writer.catalog.put_scan_skipped(skipped)
-    with report.stage("read"):
-        rows = _read(plan.read, writer, settings, progress)
-    known = Generation(live.folder) if live and rows and live.manifest.fingerprint == embedder.fingerprint else None
-    started = time.monotonic()
-    for at in range(0, len(rows), _BATCH):
-        batch = rows[at : at + _BATCH]
-        with report.stage("embed"):
-            vectors = _vectors(batch, known, embedder, report)
-        with report.stage("write"):
-            writer.add([(row.document, row.chunk) for row in batch], vectors, [row.hash for row in batch])
-        done = at + len(batch)
-        rate = done / (time.monotonic() - started)
-        progress(Progress("embed", done, len(rows), "chunks", round(rate, 1), round((len(rows) - done) / rate, 1)))
-    return dead
-
-
-def _read(files: Sequence[ScannedFile], writer: GenerationWriter, settings: Settings, progress: Reporter) -> list[_Row]:
-    rows: list[_Row] = []
-    with Loader(settings) as loader:
-        for n, file in enumerate(files, start=1):
-            loaded = loader.load(file)
-            writer.catalog.put_file(_state(file))
-            writer.catalog.add_load_skipped(loaded.skipped, file.path)
-            for document in loaded.documents:
-                writer.catalog.add_document(document)
-                for chunk in split.split(document, settings.chunk_chars):
-                    text = embedded_text(document, chunk)
-                    rows.append(_Row(document, chunk, text, hashlib.blake2b(text.encode(), digest_size=16).digest()))
-            progress(Progress("read", n, len(files), "files"))
-    return rows
-
-
-def embedded_text(document: Document, chunk: Chunk) -> str:
-    """What is embedded of a chunk: its title and headings too, not its path, so that a moved file keeps its vectors."""
-    return "\n".join((" › ".join(dict.fromkeys((document.title, *chunk.heading))), chunk.text))
-
-
-def _vectors(rows: Sequence[_Row], known: Generation | None, embedder: Embedder, report: Report) -> np.ndarray:
-    """Vectors of shape (len(rows), dimension); a text that is in the live generation is not embedded again."""
-    texts = {row.hash: row.text for row in rows}
-    vectors: dict[bytes, np.ndarray] = {}
-    if known:
-        holders = known.catalog.embedded(list(texts))
-        stored = known.stored_vectors(list(holders.values()))
-        vectors = {hash_: stored[id_] for hash_, id_ in holders.items()}
-    new = [hash_ for hash_ in texts if hash_ not in vectors]
-    if new:
-        vectors |= dict(zip(new, embedder.passages([texts[hash_] for hash_ in new]), strict=True))
-    report.embedded += len(new)
-    report.reused += len(rows) - len(new)
-    return np.stack([vectors[row.hash] for row in rows])
-
-
-def _state(file: ScannedFile) -> FileState:
-    return FileState(file.source, file.path, file.size, file.mtime_ns, file.sha256, file.aliases)
 
 
 @contextmanager

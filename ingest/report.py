@@ -34,6 +34,7 @@ class Report:
     def stage(self, name: str) -> Iterator[None]:
         """Add the time spent inside to `seconds[name]`."""
         started = time.monotonic()
+        self.seconds.setdefault(name, 0.0)  # stages are listed in the order they began
         try:
             yield
         finally:

@@ -70,6 +70,7 @@ class Catalog:
     """Read access; one connection behind a lock, since every read takes microseconds."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._lock = threading.Lock()
         uri = f"{(folder / FILE).as_uri()}?mode=ro&immutable=1"
         self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
@@ -141,7 +142,7 @@ class CatalogWriter:
 
     def __init__(self, folder: Path) -> None:
         fresh = not (folder / FILE).exists()
-        self._connection = sqlite3.connect(folder / FILE)
+        self._connection = sqlite3.connect(folder / FILE, check_same_thread=False)  # one thread at a time
         self._connection.execute("PRAGMA journal_mode = MEMORY")
         self._connection.execute("PRAGMA synchronous = OFF")  # finish() syncs; before it the folder counts for nothing
         if fresh:

@@ -34,6 +34,17 @@ _chroma_lock = threading.Lock()  # its table of shared clients is not safe to fi
 
 
 @dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A chunk on its way into the index: `text` is embedded (`hash` is its digest), `words` are its lexical form."""
+
+    document: Document
+    chunk: Chunk
+    text: str
+    hash: bytes
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a generation is: written last, so a folder that has one is complete. `created` in epoch seconds."""
 
@@ -215,25 +226,26 @@ class GenerationWriter:
         for id_ in ids:
             self._lexical.delete_documents_by_term("id", id_)
 
-    def add(self, rows: Sequence[tuple[Document, Chunk]], vectors: np.ndarray, embedded: Sequence[bytes]) -> None:
+    def add(self, rows: Sequence[IndexRow], vectors: np.ndarray) -> None:
         """Put chunks, with vectors of shape (len(rows), dimension), into both legs and the catalogue."""
         import tantivy
 
         for at in range(0, len(rows), _BATCH):
             some = rows[at : at + _BATCH]
             self._vectors.upsert(
-                ids=[chunk.id for _, chunk in some],
+                ids=[row.chunk.id for row in some],
                 embeddings=vectors[at : at + _BATCH],
-                documents=[chunk.text for _, chunk in some],
+                documents=[row.chunk.text for row in some],
                 metadatas=[
-                    {"root": document.source, "source": document.path, "title": document.title, "document": document.key,
-                     "heading": " › ".join(chunk.heading), "start": chunk.start, "end": chunk.end}
-                    for document, chunk in some
+                    {"root": row.document.source, "source": row.document.path, "title": row.document.title,
+                     "document": row.document.key, "heading": " › ".join(row.chunk.heading),
+                     "start": row.chunk.start, "end": row.chunk.end}
+                    for row in some
                 ],
             )  # fmt: skip
-        for document, chunk in rows:
-            self._lexical.add_document(tantivy.Document(id=chunk.id, words=lexical_text(document, chunk)))
-        self.catalog.add_chunks((chunk, hash_) for (_, chunk), hash_ in zip(rows, embedded, strict=True))
+        for row in rows:
+            self._lexical.add_document(tantivy.Document(id=row.chunk.id, words=row.words))
+        self.catalog.add_chunks((row.chunk, row.hash) for row in rows)
 
     def finish(
         self, number: int, pipeline: dict[str, Any], fingerprint: Fingerprint, dead: int, report: dict[str, Any]
