@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # uv installs ten times faster than pip and gives the same versions; it is told what pip was told.
 UV_ENV = UV_FIND_LINKS="$$PIP_FIND_LINKS" UV_DEFAULT_INDEX="$$($(BIN)/pip config get global.index-url 2>/dev/null)"
 
-.PHONY: setup run test test-slow bench check format browser clean
+.PHONY: setup lock run test test-slow bench check format browser clean
 
 setup: $(STAMP)
 
@@ -16,6 +16,11 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt
 	  $(UV_ENV) $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -r requirements-dev.txt; \
 	else false; fi || $(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-dev.txt
 	touch $@
+
+# Resolve the pins anew, after a change of requirements.txt.
+lock: $(STAMP)
+	{ echo "# Everything that the tests ran with; requirements.txt names what is wanted itself. Made by 'make lock'."; \
+	  $(UV_ENV) $(BIN)/uv pip compile --quiet --no-header --no-annotate requirements-dev.txt | sed 's/+cpu$$//'; } > constraints.txt
 
 run: setup
 	$(BIN)/python -m ui $(ARGS)

@@ -8,18 +8,29 @@ from typing import TYPE_CHECKING
 from kb.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ingest.build import reindex
+    from ingest.build import go_back, reindex
     from ingest.jobs import reindex_job
     from ingest.report import Report
-    from ingest.sources import GUIDE, add_source, add_source_from_page, ensure_guide
+    from ingest.sources import GUIDE, add_source, add_source_from_page, ensure_guide, pause_source, remove_source
 
-__all__ = ["GUIDE", "Report", "add_source", "add_source_from_page", "ensure_guide", "reindex", "reindex_job"]
+__all__ = [
+    "GUIDE",
+    "Report",
+    "add_source",
+    "add_source_from_page",
+    "ensure_guide",
+    "go_back",
+    "pause_source",
+    "reindex",
+    "reindex_job",
+    "remove_source",
+]
 
 __getattr__ = lazy_names(
     {
-        "ingest.build": "reindex",
+        "ingest.build": "go_back reindex",
         "ingest.jobs": "reindex_job",
         "ingest.report": "Report",
-        "ingest.sources": "GUIDE add_source add_source_from_page ensure_guide",
+        "ingest.sources": "GUIDE add_source add_source_from_page ensure_guide pause_source remove_source",
     }
 )

@@ -24,6 +24,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("sources", nargs="*", metavar="SOURCE", type=Path, help="a folder or a file to add")
     parser.add_argument("--kb", default="default", metavar="NAME", help="the knowledge base (default: %(default)s)")
+    parser.add_argument("--remove", action="append", default=[], metavar="SOURCE", help="forget a source, by name or path")
+    parser.add_argument("--pause", action="append", default=[], metavar="SOURCE", help="do not read a source again")
+    parser.add_argument("--resume", action="append", default=[], metavar="SOURCE", help="read a paused source again")
+    parser.add_argument("--back", action="store_true", help="make the index before the live one live again, and index nothing")
     parser.add_argument("--list", action="store_true", help="name every file that was left out, with the reason")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--data-base", type=Path, metavar="DIR", help="where everything is kept (default: data_base)")
@@ -63,14 +67,21 @@ class _Bars:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
-    from ingest.build import reindex
-    from ingest.sources import add_source
+    from ingest.build import go_back, reindex
+    from ingest.sources import add_source, pause_source, remove_source
     from kb.settings import load_settings
 
     progress_file = args.progress.open("a", encoding="utf-8") if args.progress else None
     bars = _Bars(progress_file)
     try:
         settings = load_settings(data_base=args.data_base, embed_model=args.embed_model)
+        if args.back:
+            print(f"Knowledge base {args.kb!r} answers from generation {go_back(args.kb, settings)} again.")
+            return 0
+        for which in args.remove:
+            remove_source(settings, args.kb, which)
+        for which in (*args.pause, *args.resume):
+            pause_source(settings, args.kb, which, which in args.pause)
         for path in args.sources:
             add_source(settings, args.kb, path)
         report = reindex(args.kb, settings, bars)

@@ -46,25 +46,29 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
     """
     folder = base_folder(settings, name)
     sources = read_sources(folder)
-    if not sources:
+    if not sources and State(settings).live(name) is None:
         raise SourceError(f"Knowledge base {name!r} has no sources yet: `python -m ingest SOURCE --kb {name}` adds one.")
     report = Report(name)
     with _locked(folder):
         _clean(folder)
         progress(Progress("scan", 0, len(sources), "sources"))
         with report.stage("scan"):
-            files, skipped = _scan(sources, settings)
+            files, skipped = _scan([source for source in sources if not source.paused], settings)
         with report.stage("load model"):
             embedder = load_embedder(settings)
         live = _open_live(name, folder, settings)
+        paused = {source.name: Path(source.path) for source in sources if source.paused}
+        files += _as_they_were(live, paused)
+        skipped += [entry for entry in live.catalog.skipped(by_scan_only=True) if entry.source in paused] if live else []
         pipeline = {"split": split.VERSION, "words": words.VERSION, "chunk_chars": settings.chunk_chars}
         plan = make_plan(live, files, skipped, pipeline, embedder.fingerprint)
-        report.added, report.changed, report.removed, report.unchanged = plan.added, plan.changed, plan.removed, plan.unchanged
+        report.added, report.changed, report.moved = plan.added, plan.changed, plan.moved
+        report.removed, report.unchanged = plan.removed, plan.unchanged
         report.rebuilt = plan.why
         if live is not None and plan.nothing:
             report.take_counts(live.manifest, live.catalog.skipped())
             return report
-        number = _next_number(folder)
+        number = 1 + max(_numbers(folder), default=0)
         part = generation_folder(folder, number).with_suffix(".part")
         base = None if plan.fresh else live
         writer = GenerationWriter(part, base.folder if base else None)
@@ -91,6 +95,26 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
     return report
 
 
+def go_back(name: str, settings: Settings) -> int:
+    """Make the generation before the live one live again; returns its number. The next run starts from it.
+
+    Raises:
+        BaseError: there is none, or another run is at work.
+    """
+    folder = base_folder(settings, name)
+    state = State(settings)
+    live = state.live(name)
+    if live is None:
+        raise BaseError(f"Knowledge base {name!r} has not been indexed yet: there is nothing to go back to.")
+    with _locked(folder):
+        older = [number for number in _numbers(folder) if number < live]
+        if not older:
+            raise BaseError(f"Knowledge base {name!r} has no generation before {live}: only the last one is kept.")
+        read_manifest(generation_folder(folder, max(older)))
+        state.set_live(name, max(older))
+    return max(older)
+
+
 def _scan(sources: Sequence[Source], settings: Settings) -> tuple[list[ScannedFile], list[Skipped]]:
     """All sources; a file with the bytes of one in an earlier source is a copy of it."""
     files: dict[str, ScannedFile] = {}
@@ -106,6 +130,12 @@ def _scan(sources: Sequence[Source], settings: Settings) -> tuple[list[ScannedFi
                 aliases = tuple(f"{file.source}/{path}" for path in (file.path, *file.aliases))
                 files[file.sha256] = replace(first, aliases=(*first.aliases, *aliases))
     return list(files.values()), skipped
+
+
+def _as_they_were(live: Live | None, paused: dict[str, Path]) -> list[ScannedFile]:
+    """The files of paused sources, as the live generation has them."""
+    states = [state for state in live.catalog.files() if state.source in paused] if live else []
+    return [ScannedFile(s.source, s.path, paused[s.source] / s.path, s.size, s.mtime_ns, s.sha256, s.aliases) for s in states]
 
 
 @contextmanager
@@ -141,8 +171,8 @@ def _open_live(name: str, folder: Path, settings: Settings) -> Live | None:
         return None
 
 
-def _next_number(folder: Path) -> int:
-    return 1 + max((int(path.name) for path in (folder / "generations").glob("[0-9]" * 4)), default=0)
+def _numbers(folder: Path) -> list[int]:
+    return [int(path.name) for path in (folder / "generations").glob("[0-9]" * 4)]
 
 
 def _verify_elsewhere(part: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest.decode import decode
+from ingest.files import Unreadable, read_file
 from ingest.pdf import read_pdf
-from ingest.scan import Unreadable, read_file
 
 if TYPE_CHECKING:
     from unstructured.documents.elements import Element

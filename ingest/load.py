@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from ingest import blocks
 from ingest.decode import Undecodable, decode
+from ingest.files import MIB, Unreadable, read_file
 from ingest.notebook import notebook_to_markdown
 from ingest.rst import rst
-from ingest.scan import FOREIGN_FORMATS, TEXT_FORMATS, ScannedFile, Unreadable, format_of, read_file
+from ingest.scan import FOREIGN_FORMATS, TEXT_FORMATS, ScannedFile, format_of
 from kb.records import Document, DocumentKind, Skipped
 from kb.settings import Settings
 
-_MIB = 1024 * 1024
 _BAD_ROWS = 20  # named one by one, the rest in one line
 _GRACE = 120  # seconds the reader process may take to import a format's libraries
 _ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +54,7 @@ class Loader:
             if kind in FOREIGN_FORMATS:
                 title, text = self._read_foreign(file.absolute, kind)
                 return _one(file, title, text, "markdown")
-            data, _ = read_file(file.absolute, self._settings.max_file_mib * _MIB)
+            data, _ = read_file(file.absolute, self._settings.max_file_mib * MIB)
             text, _ = decode(data)
             if kind == "jsonl":
                 return _rows(file, text)
@@ -78,7 +78,7 @@ class Loader:
         request = {
             "path": os.fsencode(path).hex(),  # a name need not be UTF-8
             "kind": kind,
-            "limit": settings.max_file_mib * _MIB,
+            "limit": settings.max_file_mib * MIB,
             "seconds": settings.load_seconds,
             "mib": settings.load_mib,
         }

@@ -4,7 +4,7 @@ import io
 import re
 from typing import Any
 
-from ingest.scan import Unreadable
+from ingest.files import Unreadable
 
 _UNMAPPED = re.compile(r"\(cid:\d+\)")  # what pdfminer writes where a font does not say which character it shows
 _CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"

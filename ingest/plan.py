@@ -1,5 +1,6 @@
 """What a run has to do: the files there are, held against the files of the live generation. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Live:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`read`: files to load. `drop`: files whose chunks go. `relabel`: same bytes, other aliases.
+    A file that is away while its bytes are there under a new name is counted as `moved`, not as removed and added.
 
     `fresh`: nothing of the live folder is copied, so `read` holds every file; `why` says so where the user should know.
     """
@@ -37,6 +39,7 @@ class Plan:
     added: int
     changed: int
     removed: int
+    moved: int
     unchanged: int
     fresh: bool
     why: str
@@ -64,14 +67,16 @@ def make_plan(
     removed = [state for key, state in old.items() if key not in new]
     drop = [*removed, *(old[file.source, file.path] for file in changed)]
     why = _why_rebuild(live, pipeline, fingerprint)
+    moved = sum((Counter(state.sha256 for state in removed) & Counter(file.sha256 for file in added)).values())
     fresh = live is None or bool(why) or len(drop) * 2 > len(old) or _mostly_dead(live)
     return Plan(
         read=tuple(files) if fresh else (*added, *changed),
         drop=tuple(drop),
         relabel=tuple(file for file in same if old[file.source, file.path].aliases != file.aliases),
-        added=len(added),
+        added=len(added) - moved,
         changed=len(changed),
-        removed=len(removed),
+        removed=len(removed) - moved,
+        moved=moved,
         unchanged=len(same),
         fresh=fresh,
         why=why,

@@ -40,9 +40,7 @@ def embedded_text(document: Document, chunk: Chunk) -> str:
 def prepare(loader: Loader, settings: Settings, file: ScannedFile) -> Prepared:
     """One file, in this process."""
     loaded = loader.load(file)
-    rows = [
-        _row(document, chunk) for document in loaded.documents for chunk in split.split(document, settings.chunk_chars)
-    ]
+    rows = [_row(document, chunk) for document in loaded.documents for chunk in split.split(document, settings.chunk_chars)]
     return Prepared(file, loaded.documents, loaded.skipped, tuple(rows))
 
 

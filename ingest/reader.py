@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ingest import foreign
-from ingest.scan import Unreadable
+from ingest.files import MIB, Unreadable
 
 _ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")  # in a message it says nothing and changes from run to run
-_MIB = 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _OUT_OF_MEMORY = 3  # exit status of a child that could not even say so
 _NETWORK = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
@@ -97,7 +96,7 @@ def _confine(seconds: float, mib: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # RLIMIT_DATA and not RLIMIT_AS: pandoc's runtime reserves addresses that it never uses.
-    data = _data_size() + mib * _MIB
+    data = _data_size() + mib * MIB
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

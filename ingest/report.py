@@ -21,6 +21,7 @@ class Report:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    moved: int = 0
     unchanged: int = 0
     documents: int = 0
     chunks: int = 0
@@ -61,7 +62,8 @@ class Report:
         """The report for a terminal."""
         if self.rebuilt:
             yield f"Built from nothing, because {self.rebuilt}."
-        yield f"Files: {self.added} added, {self.changed} changed, {self.removed} removed, {self.unchanged} unchanged."
+        counts = ("added", "changed", "moved", "removed", "unchanged")
+        yield "Files: " + ", ".join(f"{getattr(self, name)} {name}" for name in counts) + "."
         if self.skipped:
             yield f"Left out: {len(self.skipped)} (--list names each)"
             for reason, count in Counter(entry.reason for entry in self.skipped).most_common():

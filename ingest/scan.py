@@ -2,15 +2,13 @@
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
-from pathspec.patterns.gitignore import GitIgnorePatternError
-
 from ingest.decode import Undecodable, decode
+from ingest.files import MIB, Unreadable, read_file, shown
+from ingest.ignore import Ignore
 from ingest.prose import LICENCE_NAME, verdict
 from kb.errors import SourceError
 from kb.records import DocumentKind, Skipped, Source
@@ -20,7 +18,6 @@ TEXT_FORMATS: dict[str, DocumentKind] = {"md": "markdown", "markdown": "markdown
 ROW_FORMATS = frozenset({"ipynb", "jsonl"})
 FOREIGN_FORMATS = frozenset({"html", "htm", "pdf", "docx", "pptx", "xlsx", "epub", "odt"})
 _READ = TEXT_FORMATS.keys() | ROW_FORMATS | FOREIGN_FORMATS
-_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,6 @@ class Scan:
     skipped: tuple[Skipped, ...]
 
 
-class Unreadable(SourceError):
-    """A file cannot be read. `reason` and `detail` are those of a Skipped."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
-        self.reason, self.detail = reason, detail
-
-
 def scan(source: Source, settings: Settings) -> Scan:
     """Walk `source` without following links, and hash what is to be indexed.
 
@@ -74,7 +63,7 @@ def scan(source: Source, settings: Settings) -> Scan:
         try:
             if why is not None:
                 raise why
-            files.append(_examine(source.name, absolute, path, settings.max_file_mib * _MIB))
+            files.append(_examine(source.name, absolute, path, settings.max_file_mib * MIB))
         except Unreadable as error:
             skipped.append(Skipped(source.name, path, error.reason, error.detail))
     kept, copies = _without_copies(files)
@@ -86,44 +75,12 @@ def format_of(path: Path) -> str:
     return "txt" if path.name.lower() == "readme" else _extension(path.name)
 
 
-def shown(path: str) -> str:
-    r"""A path as it may be shown and stored: line ends and other control characters, bytes that are no UTF-8 and the
-    backslash itself are escaped (\x0a), so that different paths stay different."""
-    if path.isprintable() and "\\" not in path:
-        return path
-    text = os.fsencode(path.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
-    """The bytes of a regular file and what the system says of it, without following a link and without blocking.
-
-    Raises:
-        Unreadable: it is gone, no regular file, bigger than `limit` bytes, or the system refuses.
-    """
-    try:
-        # O_NONBLOCK: a file that became a pipe since it was listed must not hold us.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise Unreadable("special")
-            data = stream.read(limit + 1)
-    except FileNotFoundError as error:
-        raise Unreadable("vanished") from error
-    except OSError as error:
-        raise Unreadable("unreadable", error.strerror or type(error).__name__) from error
-    if len(data) > limit:
-        raise Unreadable("too-big", f"{max(status.st_size, len(data)) / _MIB:.1f} MiB, the limit is {limit // _MIB} MiB")
-    return data, status
-
-
 _Found = tuple[Path, str, Unreadable | None]  # where it is, its path to show, and why it is left out if it is
 
 
 def _walk(root: Path) -> Iterator[_Found]:
     """Everything under `root`, folder by folder; a folder that is left out comes once, with "/" at its end."""
-    pending: list[tuple[str, _Ignore]] = [("", _Ignore())]
+    pending: list[tuple[str, Ignore]] = [("", Ignore())]
     while pending:
         folder, ignore = pending.pop()
         try:
@@ -147,7 +104,7 @@ def _walk(root: Path) -> Iterator[_Found]:
                 yield root / inner, shown(inner) + "/" * is_folder, why
 
 
-def _why_not(entry: os.DirEntry[str], path: str, is_folder: bool, root: Path, ignore: "_Ignore") -> Unreadable | None:
+def _why_not(entry: os.DirEntry[str], path: str, is_folder: bool, root: Path, ignore: Ignore) -> Unreadable | None:
     """The reasons that can be seen without opening the file."""
     if entry.name.startswith("."):
         return Unreadable("hidden")
@@ -182,46 +139,6 @@ def _link(link: Path, root: Path) -> Unreadable:
     if not target.is_relative_to(root) or link.is_relative_to(target):
         return Unreadable("link")
     return Unreadable("linked", shown(target.relative_to(root).as_posix()))
-
-
-class _Ignore:
-    """The .gitignore files from the source down to a folder. As in git, the deepest one that names a path decides."""
-
-    def __init__(self, files: tuple[tuple[str, GitIgnoreSpec], ...] = ()) -> None:
-        self._files = files  # deepest first, each with its folder, which is "" or ends in "/"
-
-    def deeper(self, root: Path, folder: str) -> "_Ignore":
-        """With the .gitignore of `folder` too. One that cannot be read or is a link counts as not there, as in git."""
-        try:
-            data, _ = read_file(root / folder / ".gitignore", _MIB)
-        except Unreadable:
-            return self
-        prefix = f"{folder}/" if folder else ""
-        return _Ignore(((prefix, _spec(os.fsdecode(data).splitlines())), *self._files))
-
-    def names(self, path: str) -> str:
-        """The rule that leaves `path` (a folder ends in "/") out, as "docs/.gitignore: *.log", or ""."""
-        for prefix, spec in self._files:
-            result = spec.check_file(path[len(prefix) :])
-            if result.include is not None and result.index is not None:
-                pattern = getattr(spec.patterns[result.index], "pattern", "")
-                return f"{shown(prefix)}.gitignore: {pattern}" if result.include else ""
-        return ""
-
-
-def _spec(lines: list[str]) -> GitIgnoreSpec:
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except GitIgnorePatternError:  # git passes over a line it cannot read
-        return GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
-
-
-def _is_pattern(line: str) -> bool:
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except GitIgnorePatternError:
-        return False
-    return True
 
 
 def _examine(source: str, absolute: Path, path: str, limit: int) -> ScannedFile:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from kb import __version__
@@ -67,6 +68,36 @@ def add_source_from_page(settings: Settings, name: str, text: str) -> Source:
     return add_source(settings, name, path)
 
 
+def remove_source(settings: Settings, name: str, which: str) -> Source:
+    """Forget a source, named by its name or path; the next run takes its documents out of the index.
+
+    Raises:
+        SourceError: there is no such source.
+    """
+    folder, source = _find(settings, name, which)
+    _write(folder, [other for other in read_sources(folder) if other != source])
+    return source
+
+
+def pause_source(settings: Settings, name: str, which: str, paused: bool = True) -> Source:
+    """Stop reading a source again, or take it up; raises SourceError as remove_source does."""
+    folder, source = _find(settings, name, which)
+    changed = replace(source, paused=paused)
+    _write(folder, [changed if other == source else other for other in read_sources(folder)])
+    return changed
+
+
+def _find(settings: Settings, name: str, which: str) -> tuple[Path, Source]:
+    folder = base_folder(settings, name)
+    sources = read_sources(folder)
+    path = str(Path(which).expanduser().resolve())
+    for source in sources:
+        if which == source.name or path == source.path:
+            return folder, source
+    known = ", ".join(source.name for source in sources) or "none"
+    raise SourceError(f"Knowledge base {name!r} has no source {which!r} (it has: {known}).")
+
+
 def ensure_guide(settings: Settings) -> str:
     """With no knowledge base at all, index the project's own documentation as one; returns its name."""
     from ingest.build import reindex
@@ -81,6 +112,6 @@ def ensure_guide(settings: Settings) -> str:
 def _write(folder: Path, sources: Sequence[Source]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "sources.part"
-    value = {"version": __version__, "sources": [{"name": source.name, "path": source.path} for source in sources]}
+    value = {"version": __version__, "sources": [asdict(source) for source in sources]}
     part.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
     part.replace(folder / "sources.json")

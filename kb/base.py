@@ -44,7 +44,7 @@ def read_sources(folder: Path) -> list[Source]:
     """The sources remembered in a knowledge base's folder, in the order they were added."""
     try:
         value = json.loads((folder / "sources.json").read_text("utf-8"))
-        return [Source(row["name"], row["path"]) for row in value["sources"]]
+        return [Source(**row) for row in value["sources"]]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:

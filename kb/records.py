@@ -35,10 +35,14 @@ PROBLEMS = frozenset({"too-big", "unreadable", "vanished", "binary", "encoding",
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A folder or a file that a knowledge base is made from. `name` is unique within its knowledge base."""
+    """A folder or a file that a knowledge base is made from. `name` is unique within its knowledge base.
+
+    A paused source is not read again; what is indexed of it stays as it is.
+    """
 
     name: str
     path: str
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

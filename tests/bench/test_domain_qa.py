@@ -17,6 +17,7 @@ from kb.records import Done, Found, Turn
 
 DATA = Path(os.environ.get("KB_BENCH_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 QUESTIONS = DATA / "domain-qa" / "dev.jsonl"
+ROOT = Path(__file__).resolve().parents[2]
 CORPUS = DATA / "internlm-docs"
 
 pytestmark = [

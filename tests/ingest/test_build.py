@@ -74,8 +74,7 @@ def test_changes_leave_exactly_what_a_fresh_build_gives(settings: kb.Settings, d
     (docs / "fig" / "README.md").unlink()
     (docs / "banana").rename(docs / "moved")
     second = ingest.reindex("default", settings)
-    # A renamed folder is one file away and one there, and its text is not embedded again.
-    assert (second.added, second.changed, second.removed, second.unchanged) == (2, 1, 2, 3)
+    assert (second.added, second.changed, second.moved, second.removed, second.unchanged) == (1, 1, 1, 1, 3)
     assert second.reused > 0
     ids, paths = contents(settings)
     assert paths == {f"{t}/README.md" for t in ("apple", "moved", "cherry", "durian", "elderberry", "grape")}
@@ -141,6 +140,50 @@ def test_a_source_that_is_gone_leaves_the_index_as_it_is(settings: kb.Settings, 
     with pytest.raises(kb.SourceError, match="there is no file or folder"):
         ingest.reindex("default", settings)
     assert len(contents(settings)[1]) == 6
+
+
+def test_going_back_one_generation(settings: kb.Settings, docs: Path) -> None:
+    ingest.add_source(settings, "default", docs)
+    ingest.reindex("default", settings)
+    with pytest.raises(kb.BaseError, match="no generation before"):
+        ingest.go_back("default", settings)
+    write(docs, "grape/README.md", page("grape"))
+    ingest.reindex("default", settings)
+    assert ingest.go_back("default", settings) == 1
+    assert "grape/README.md" not in contents(settings)[1]
+    assert ingest.reindex("default", settings).generation == 3
+    assert "grape/README.md" in contents(settings)[1]
+
+
+def test_vectors_are_shared_between_knowledge_bases(settings: kb.Settings, docs: Path, tmp_path: Path) -> None:
+    ingest.add_source(settings, "default", docs)
+    first = ingest.reindex("default", settings)
+    shutil.copytree(docs, tmp_path / "copy")
+    ingest.add_source(settings, "other", tmp_path / "copy")
+    second = ingest.reindex("other", settings)
+    assert (second.embedded, second.reused) == (0, first.chunks)
+
+
+def test_a_paused_source_stays_as_it_is_and_a_removed_one_leaves(settings: kb.Settings, docs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write(other, "zebra.md", page("zebra"))
+    ingest.add_source(settings, "default", docs)
+    ingest.add_source(settings, "default", other)
+    ingest.reindex("default", settings)
+    ingest.pause_source(settings, "default", "other")
+    write(other, "zebra.md", page("yak"))
+    assert ingest.reindex("default", settings).generation is None
+    shutil.rmtree(other)
+    write(docs, "grape/README.md", page("grape"))
+    ingest.reindex("default", settings)
+    assert contents(settings)[1] >= {"zebra.md", "grape/README.md"}
+    ingest.remove_source(settings, "default", str(other))
+    ingest.reindex("default", settings)
+    assert "zebra.md" not in contents(settings)[1]
+    ingest.remove_source(settings, "default", "docs")
+    assert ingest.reindex("default", settings).documents == 0
+    with pytest.raises(kb.SourceError, match="no source 'docs'"):
+        ingest.pause_source(settings, "default", "docs")
 
 
 def test_one_writer(settings: kb.Settings, docs: Path) -> None:
