@@ -7,7 +7,6 @@ the next run removes.
 import fcntl
 import multiprocessing
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 from ingest import split
 from ingest.fill import Reporter, fill
@@ -156,7 +156,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _clean(folder: Path) -> None:
     """Remove what a crashed run left behind."""
     for part in (folder / "generations").glob("*.part"):
-        shutil.rmtree(part)
+        rmtree(part)
 
 
 def _open_live(name: str, folder: Path, settings: Settings) -> Live | None:
@@ -190,4 +190,4 @@ def _publish(name: str, part: Path, number: int, settings: Settings) -> None:
     state.set_live(name, number)
     for old in part.parent.glob("[0-9]" * 4):
         if int(old.name) not in (number, before):
-            shutil.rmtree(old)
+            rmtree(old)
