@@ -22,20 +22,22 @@ _STUB = re.compile(
 )
 _HEADING = re.compile(r"#{1,6}(\s.*)?|([=\-~^\"'`*+#.:_])\2{2,}")
 
-_TEMPLATE = re.compile(r"\{%.*?%\}|\{\{.*?\}\}")
+_TEMPLATE = re.compile(r"\{%[^%{}\n]*%\}|\{\{[^{}\n]*\}\}")
 _NOT_PROSE_IN_TEMPLATE = re.compile(r"\s|\.\.|:[\w-]+:|\{|[=\-~]+$|$")
 
-_ASKED = re.compile(r"^(q|question|pro[bm]?blem ?\d*|request|问题?|题目)\s*\d*\s*[:：]", re.IGNORECASE | re.MULTILINE)
+_ASKED = re.compile(r"^(q|question|pro[bm]?blem|request|问题?|题目) ?\d{0,4} ?[:：]", re.IGNORECASE | re.MULTILINE)
 _WORKED_OUT = re.compile(
     r"let's think step by step|让我们一步一步|(so|therefore),? the answer is|(所以|因此),?，?答案是|\\boxed\{|"
-    r"^(options|选项)\s*[:：]|^\(A\) ?\S|^a\s*[:：]\s*\([A-Z]\)",
+    r"^(options|选项) ?[:：]|^\(A\) ?\S|^a ?[:：] ?\([A-Z]\)",
     re.IGNORECASE | re.MULTILINE,
 )
 _PHONETIC = re.compile(r"[\u0250-\u02ff]")
 _LETTER = re.compile(r"[^\W\d_]")
-_PATH_AND_NUMBERS = re.compile(r"[^\s\u3000-\u9fff]*[/\\.][^\s\u3000-\u9fff]*(\s+[-+\d.,e%]+)*")
+_PATH = re.compile(r"[/\\.]")
+_NUMBER = re.compile(r"[-+\d.,e%]+")
+_CJK = re.compile(r"[\u3000-\u9fff]")
 _SEPARATORS = {"\t": 1, ";": 1, "|": 2, ",": 2, ":": 2}  # and how many of them a row has at least
-_SENTENCE = re.compile(r"\w[.!?](\s|$)|[。！？]|\w{2,}( [\w'’,-]+){7,}")
+_SENTENCE = re.compile(r"\w[.!?](\s|$)|[。！？]|\b\w{2,}( [\w'’,-]+){7,}")
 
 
 def verdict(name: str, folder: str, text: str) -> Verdict | None:
@@ -83,7 +85,7 @@ def _data(text: str, lines: list[str]) -> str:
         return "questions with worked answers"
     if len(_PHONETIC.findall(text)) * 20 > len(_LETTER.findall(text)):
         return "phonetic symbols"
-    if all(map(_PATH_AND_NUMBERS.fullmatch, lines)):
+    if all(map(_is_path_and_numbers, lines)):
         return "a list of paths or numbers"
     rows = [line for line in lines if not line.startswith("#")]
     sentences = sum(1 for row in rows if _SENTENCE.search(row))
@@ -92,3 +94,8 @@ def _data(text: str, lines: list[str]) -> str:
             if sum(row.count(separator) >= least for row in rows) >= 0.9 * len(rows):
                 return "a table of values"
     return ""
+
+
+def _is_path_and_numbers(line: str) -> bool:
+    path, *rest = line.split()
+    return bool(_PATH.search(path)) and not _CJK.search(path) and all(map(_NUMBER.fullmatch, rest))

@@ -76,18 +76,24 @@ def _work(request: dict[str, Any], result: IO[str]) -> None:
 
 
 def _read(request: dict[str, Any]) -> dict[str, str]:
+    path, at_first = Path(os.fsdecode(bytes.fromhex(request["path"]))), _most_memory()
     try:
-        title, text = foreign.to_markdown(Path(os.fsdecode(bytes.fromhex(request["path"]))), request["kind"], request["limit"])
+        title, text = foreign.to_markdown(path, request["kind"], request["limit"])
     except Unreadable as error:
         return {"reason": error.reason, "detail": error.detail}
     except MemoryError:
         raise
     except Exception as error:  # a parser may raise anything on a broken file
+        if _most_memory() - at_first > request["mib"] * MIB // 2:
+            raise MemoryError from error  # lxml and pandoc have other words for it, or none
         words = " ".join(_ADDRESS.sub("", str(error)).split())
-        if "memory" in words.lower():  # lxml and pandoc have errors of their own for it
-            raise MemoryError from error
         return {"reason": "broken", "detail": f"{type(error).__name__}: {words}"[:200].rstrip(": ")}
     return {"title": title, "text": text}
+
+
+def _most_memory() -> int:
+    """The most memory, in bytes, that this process has held at a time."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _confine(seconds: float, mib: int) -> None:

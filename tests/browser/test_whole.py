@@ -1,0 +1,157 @@
+"""The whole way with nothing faked but the language model: a folder is indexed from the page, asked, stopped, reopened."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Open, ask, no_sideways_scroll, reload, tab
+from tests.fake_openai import FakeOpenAI
+from tests.ui.attacks import PAYLOADS
+from tests.ui.conftest import free_port
+
+ROOT = Path(__file__).parents[2]
+NOODLES = """# Kitchen
+
+## Cooking noodles
+
+Boil the noodles for four minutes in plenty of salted water.
+
+## 煮米饭
+
+米饭要用一杯米加一杯半水，小火煮十五分钟。
+
+```shell
+kitchen cook --rice --minutes 15
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    """A data_base for all tests here; the first start makes the guide in it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "models").symlink_to(models)
+    return folder
+
+
+@pytest.fixture
+def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
+    """`python -m ui` in a process of its own: `start(endpoint_url=…).url`."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start_(**settings: str) -> SimpleNamespace:
+        port = free_port()
+        environment = os.environ | {"KB_DATA_BASE": str(home), "KB_SOURCE_ROOTS": f'["{tmp_path}"]'}
+        environment |= {f"KB_{name.upper()}": value for name, value in settings.items()}
+        process = subprocess.Popen([sys.executable, "-m", "ui", "--port", str(port)], cwd=ROOT, env=environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        running.append(process)
+        assert process.stdout
+        said = process.stdout.readline()
+        assert said == f"InternKB is at http://127.0.0.1:{port}  (Ctrl-C stops it)\n"
+        return SimpleNamespace(url=f"http://127.0.0.1:{port}")
+
+    yield start_
+    for process in running:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small folder: a page in two languages, hostile ones, and enough others to take a moment."""
+    home = tmp_path / "notes"
+    (home / "more").mkdir(parents=True)
+    (home / "kitchen.md").write_text(NOODLES, "utf-8")
+    for n, payload in enumerate(PAYLOADS):
+        (home / f"hostile {n}.md").write_text(f"# Hostile {payload[:200]}\n\nThe zebra says {payload}\n", "utf-8")
+    for n in range(16):
+        text = "\n\n".join(
+            f"Paragraph {k} of story {n} tells of a {('fox', 'hen', 'owl')[k % 3]} in the wood. " * 8 for k in range(6)
+        )
+        (home / "more" / f"story-{n}.md").write_text(f"# Story {n}\n\n{text}\n", "utf-8")
+    (home / "empty.md").write_text("", "utf-8")
+    return home
+
+
+def index(page: Any, folder: Path) -> None:
+    """Add the folder; reload the page while it is being indexed; wait for the end."""
+    tab(page, 1)
+    page.fill("#add-path input, #add-path textarea", str(folder))
+    page.fill("#add-base input, #add-base textarea", "kitchen")
+    page.click("#add-go")
+    page.wait_for_selector(".job progress")
+    reload(page)
+    page.wait_for_selector(".job progress")  # the tab, the knowledge base and the bar are found again
+    page.wait_for_selector(".job-done", timeout=60_000)
+
+
+def test_from_nothing_to_a_cited_answer_in_both_languages(
+    start: Callable[..., SimpleNamespace], open_page: Open, folder: Path
+) -> None:
+    page = open_page(start().url)
+    assert page.locator("a.example").count() >= 2, "the guide is there without being asked for"
+    index(page, folder)
+    assert "documents" in page.inner_text("#totals")
+    page.fill("#search input, #search textarea", "kitchen")
+    page.wait_for_selector("#documents .path:text('kitchen.md')")
+    assert "empty.md" in page.inner_text("#skipped")
+    tab(page, 0)
+    page.wait_for_selector(".welcome .about:has-text('kitchen')")
+
+    ask(page, "How long must noodles boil?")
+    assert "four minutes" in page.inner_text("#live .prose-text")
+    page.click("#live a.cite >> nth=0")
+    page.wait_for_selector("body.reading #reader mark")
+    assert "four minutes" in page.inner_text("#reader .text mark >> nth=0")
+    assert "kitchen.md" in page.inner_text("#reader header")
+    page.click("#reader .close")
+
+    reload(page, "a.language")
+    page.wait_for_selector("#past .answer")
+    ask(page, "米饭怎么煮？")
+    assert "小火煮十五分钟" in page.inner_text("#live .prose-text")
+    page.click("#live a.cite >> nth=0")
+    page.wait_for_selector("#reader mark:has-text('小火煮十五分钟')")
+    page.keyboard.press("Escape")
+
+    ask(page, "What does the zebra say?")  # the hostile pages; the fixture looks for what must not have happened
+    for card in range(min(3, page.locator(".card-head").count())):
+        page.click(f".card-head >> nth={card}")
+        page.wait_for_selector("body.reading")
+        page.wait_for_timeout(250)
+        page.keyboard.press("Escape")
+    no_sideways_scroll(page)
+
+
+def test_a_model_is_stopped_and_its_server_notices(start: Callable[..., SimpleNamespace], open_page: Open, folder: Path) -> None:
+    hostile = [text for text in PAYLOADS if len(text) < 500]
+    with FakeOpenAI(
+        pieces=["Boil ", "them ", "[1].\n\n", *(f"{text}\n\n" for text in hostile)] + ["more "] * 600, pause=0.03
+    ) as model:
+        page = open_page(start(endpoint_url=model.url, endpoint_model="slow-model").url)
+        assert "slow-model" in page.inner_text("#foot")
+        ask(page, "How do I add a folder?", wait=False)
+        page.wait_for_selector("#live .prose-text a.cite")
+        page.wait_for_timeout(2000)
+        page.click("#stop")
+        page.wait_for_selector("#live .note:has-text('Stopped')")
+        assert model.hung_up.wait(5)
+        reload(page)
+        page.wait_for_selector("#past .answer a.cite")
+        assert page.inner_text("#past .prose-text").startswith("Boil them")
+        page.click("#past a.cite >> nth=0")
+        page.wait_for_selector("body.reading mark")
+
+        model.hung_up.clear()
+        page.keyboard.press("Escape")
+        ask(page, "And again?", wait=False)
+        page.wait_for_selector("#live .prose-text")
+        page.close()
+        assert model.hung_up.wait(5), "a closed page ends the answer behind it"

@@ -1,0 +1,154 @@
+"""The library's handlers and the cards they draw."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kb import KBError
+from kb.jobs import Progress
+from kb.records import Skipped
+from tests.ui.conftest import a_core
+from tests.ui.fakes import FakeCore, a_job
+from ui import job_card, shelves
+from ui.library import SKIP, LibraryTab, View
+from ui.words import Words
+
+EN, ZH = Words("en"), Words("zh")
+
+
+@pytest.fixture
+def tab(core: FakeCore) -> LibraryTab:
+    return LibraryTab(core, EN)
+
+
+def test_the_whole_tab(tab: LibraryTab) -> None:
+    view = tab.refresh("default")
+    assert "2 documents" in view.totals
+    assert "/somewhere/notes" in view.sources
+    assert "Noodles" in view.documents
+    assert "a licence text" in view.skipped
+    assert [label for label, _ in view.reason.choices] == ["All reasons (3)", "Format (2)", "Licence (1)"]
+    assert view.job == ""
+    assert view.timer.active is False
+
+
+@pytest.mark.parametrize("kb", ["empty", "unknown", "../x", "", None])
+def test_a_base_without_an_index_says_what_to_do(tab: LibraryTab, kb: str | None) -> None:
+    view = tab.refresh(kb)
+    assert "Nothing is indexed yet" in view.documents
+    assert "No folder yet" in view.sources
+
+
+def test_search_and_filter(tab: LibraryTab) -> None:
+    assert "Noodles" in tab.find("NOOD", "default")
+    assert "long.md" not in tab.find("NOOD", "default")
+    assert "No document matches “&lt;b&gt;”" in tab.find("<b>", "default")
+    assert "LICENSE" not in tab.filter("format", "default")
+    assert "a.bin" in tab.filter("format", "default")
+    for kb in ("unknown", None, "empty"):
+        tab.find("x", kb)
+        tab.filter("no such reason", kb)
+
+
+def test_indexing_is_a_job_that_is_followed_to_its_end(tab: LibraryTab, core: FakeCore) -> None:
+    view = tab.reindex("default")
+    assert "Embedding passages" in view.job
+    assert "340 / 1,200 passages" in view.job
+    assert "151/s" in view.job
+    assert 'value="340" max="1200"' in view.job
+    assert view.timer.active is True
+    assert view.index.interactive is False
+    assert "&lt;b&gt;not bold&lt;/b&gt;" in view.job
+    reloaded = LibraryTab(core, ZH).refresh("default")
+    assert "计算向量" in reloaded.job
+    assert reloaded.timer.active is True
+    assert tab.tick("default", view.seen).documents == SKIP
+    core.fake_jobs = [a_job("done")]
+    ended = tab.tick("default", view.seen)
+    assert "Done" in ended.job
+    assert ended.timer.active is False
+    assert "Noodles" in ended.documents, "what the job made is drawn"
+    assert tab.tick("default", ended.seen).documents == SKIP
+
+
+def test_cancel(tab: LibraryTab, core: FakeCore) -> None:
+    with pytest.warns(UserWarning, match="nothing to cancel"):
+        tab.cancel("default")
+    tab.reindex("default")
+    with pytest.warns(UserWarning, match="nothing to cancel"):
+        tab.cancel("empty")
+    assert core.fake_jobs[0].state == "running"
+    assert "Cancelled" in tab.cancel("default").job
+
+
+@pytest.mark.parametrize("kb", ["empty", "unknown", "", None, "../../x"])
+def test_only_a_base_with_sources_is_indexed(tab: LibraryTab, core: FakeCore, kb: str | None) -> None:
+    with pytest.warns(UserWarning):
+        assert tab.reindex(kb) == View()
+    assert core.fake_jobs == []
+
+
+def test_adding_a_folder_indexes_it_and_turns_to_its_base(tab: LibraryTab, core: FakeCore) -> None:
+    view = tab.add("/somewhere/else ", " new base ", "default")
+    assert core.added == [("new base", "/somewhere/else")]
+    assert core.fake_jobs[0].subject == "new base"
+    assert view.kb.value == "new base"
+    assert ("new base", "new base") in view.kb.choices
+    assert view.path == ""
+
+
+@pytest.mark.parametrize("path", ["", "  ", "relative", "x" * 5000, None])
+def test_a_bad_path_is_a_sentence(tab: LibraryTab, core: FakeCore, path: Any) -> None:
+    with pytest.warns(UserWarning):
+        assert tab.add(path, "default", "default") == View()
+    assert core.added == []
+
+
+def test_a_public_page_adds_nothing_even_if_asked_directly(tmp_path: Path) -> None:
+    core = a_core(tmp_path, public=True)
+    with pytest.warns(UserWarning, match="python -m ingest"):
+        assert LibraryTab(core, EN).add("/somewhere/else", "default", "default") == View()
+    assert core.added == []
+
+
+def test_an_error_of_the_core_is_a_sentence(tab: LibraryTab, core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise KBError("The knowledge base is busy.")
+
+    monkeypatch.setattr(core, "reindex", refuse)
+    with pytest.warns(UserWarning, match="busy"):
+        assert tab.reindex("default") == View()
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "done", "failed", "cancelled", "lost"])
+@pytest.mark.parametrize("progress", [None, Progress("scan", 3, 0, "files"), Progress("new-stage", 3, 9, "<unit>", 0.4, 4000.0)])
+def test_every_state_of_a_job_has_a_card(state: str, progress: Progress | None) -> None:
+    for words in (EN, ZH):
+        html = job_card.card(words, a_job(state, progress=progress))
+        assert "<unit>" not in html
+        assert ("progress" in html) == (state in ("starting", "running"))
+
+
+def test_times_and_sizes() -> None:
+    assert [job_card.duration(EN, s) for s in (0, 5.25, 12.4, 100, 6000)] == ["0 s", "5.2 s", "12 s", "2 min", "1.7 h"]
+    assert [job_card.size(n) for n in (0, 999, 1500, 25_000, 3.2e6, 7e9)] == [
+        "0 B",
+        "999 B",
+        "1.5 KB",
+        "25 KB",
+        "3.2 MB",
+        "7.0 GB",
+    ]
+    now = time.time()
+    assert [job_card.ago(EN, now - s) for s in (1, 300, 7300)] == ["just now", "5 min ago", "2 h ago"]
+    assert job_card.ago(ZH, 0).startswith("于 19")
+
+
+def test_long_lists_are_cut_and_say_so() -> None:
+    many = [Skipped("notes", f"{n}.bin", "format", "<i>") for n in range(shelves.MAX_ROWS + 5)]
+    html = shelves.left_out(ZH, many)
+    assert html.count("<tr>") == shelves.MAX_ROWS + 1
+    assert "另有 5 个" in html
+    assert "<i>" not in html

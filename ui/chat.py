@@ -1,0 +1,88 @@
+"""The chat tab, drawn and wired; what its buttons do is in conversation.py."""
+
+from typing import Any
+
+import gradio as gr
+
+from ui.conversation import MAX_QUESTION, Conversations
+from ui.core import Core
+from ui.render import Html, carry, el, icon, link
+from ui.words import Words
+
+_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class ChatTab:
+    """Its components, for the page to fill at load."""
+
+    def __init__(self, core: Core, words: Words) -> None:
+        self.core = core
+        self.words = words
+        self.handlers = Conversations(core, words)
+
+    def build(self, kb: gr.Dropdown, value: gr.Textbox) -> None:
+        """Draw into the present Blocks context; `kb` is the page's choice of knowledge base, `value` that of a clicked link."""
+        words = self.words
+        conversation = gr.State("")
+        with gr.Row(elem_id="chat"):
+            with gr.Column(elem_id="side"):
+                gr.Markdown(carry(self._side_head()))
+                listed = gr.Markdown(elem_id="listed")
+            with gr.Column(elem_id="talk"):
+                with gr.Column(elem_id="transcript"):
+                    past = gr.Markdown(elem_id="past")
+                    live = gr.Markdown(elem_id="live")
+                with gr.Row(elem_id="composer"):
+                    question = gr.Textbox(
+                        label=words("chat.placeholder"),
+                        placeholder=words("chat.placeholder"),
+                        show_label=False,
+                        container=False,
+                        lines=1,
+                        max_lines=8,
+                        max_length=MAX_QUESTION,
+                        autofocus=True,
+                        elem_id="question",
+                    )
+                    send = gr.Button(words("chat.send"), elem_id="send", variant="primary")
+                    stop = gr.Button(words("chat.stop"), elem_id="stop", visible=False)
+                gr.Markdown(carry(self._foot()), elem_id="foot")
+            with gr.Column(elem_id="sources"):
+                gr.Markdown(carry(self._sources_head()))
+                sources = gr.Markdown(elem_id="source-list")
+        reader = gr.Markdown(elem_id="reader")
+        view = self.view = [conversation, kb, past, live, sources, listed, question, send, stop]
+        run = self.handlers
+
+        def verb(name: str) -> gr.Button:
+            return gr.Button(visible="hidden", elem_id=f"do-{name}")
+
+        gr.on([question.submit, send.click], run.ask, [question, conversation, kb], view, **_HERE)
+        verb("ask").click(run.ask, [value, conversation, kb], view, **_HERE)
+        verb("retry").click(run.retry, [conversation, kb], view, **_HERE)
+        # Its own queue: a stop must not wait for the answers it is meant to end.
+        stop.click(run.stop, None, None, concurrency_limit=None, **_HERE)
+        verb("new").click(run.new, [kb], view, **_HERE)
+        kb.input(run.new, [kb], view, **_HERE)
+        verb("conversation").click(run.open, [value, kb], view, **_HERE)
+        verb("rename").click(run.rename, [value, conversation, kb], view, **_HERE)
+        verb("delete").click(run.delete, [value, conversation, kb], view, **_HERE)
+        verb("clear").click(run.clear, [conversation, kb], view, **_HERE)
+        verb("open").click(run.citations.open, [value, conversation], [reader, sources], **_HERE)
+        verb("sources").click(run.citations.show, [value, conversation], [sources], **_HERE)
+
+    def _side_head(self) -> Html:
+        new = link("#do:new:", icon("plus"), self.words("chat.new"), class_="new")
+        return el("div", new, el("h4", self.words("chat.list")), class_="side-head")
+
+    def _sources_head(self) -> Html:
+        close = link("#local:close-sources", icon("close", self.words("reader.close")), class_="close")
+        return el("div", el("h4", self.words("source.title")), close, class_="sources-head")
+
+    def _foot(self) -> Html:
+        model = self.core.model
+        said = self.words("chat.model", model=model) if model else self.words("chat.quotes_only")
+        clear = link("#confirm:clear:", icon("delete"), self.words("chat.clear"), class_="clear")
+        return el(
+            "div", el("span", said, class_="model"), el("span", self.words("chat.keys"), class_="keys"), clear, class_="foot"
+        )

@@ -1,0 +1,293 @@
+"""What the chat tab's buttons do. Every handler checks what it is given: hidden or not, anyone can call it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import gradio as gr
+
+from kb import BaseError, KBError
+from kb.records import Done, Failed, Turn
+from ui import transcript
+from ui.asking import Run, follow
+from ui.auth import owner
+from ui.citations import Citations
+from ui.core import Core
+from ui.notice import warn
+from ui.render import Html, carry, join
+from ui.words import Words
+
+MAX_QUESTION = 4000
+MAX_TITLE = 80
+EXAMPLES = 4
+SKIP = gr.skip()
+_log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class View(NamedTuple):
+    """The outputs of every handler that changes the chat; what is left out stays as it is."""
+
+    conversation: Any = SKIP
+    kb: Any = SKIP
+    past: Any = SKIP
+    live: Any = SKIP
+    sources: Any = SKIP
+    listed: Any = SKIP
+    question: Any = SKIP
+    send: Any = SKIP
+    stop: Any = SKIP
+
+
+class Conversations:
+    """The handlers, for one language of the page."""
+
+    def __init__(self, core: Core, words: Words) -> None:
+        self.core = core
+        self.words = words
+        self.runs: dict[str, Run] = {}  # browser tab (session) → the answer that is being written in it
+        self.citations = Citations(core, words, self.runs)
+
+    # Conversations
+
+    def load(self, kb: str | None, request: gr.Request) -> View:
+        """A freshly loaded page: the conversation that its address names, or an empty chat."""
+        wanted = str(request.query_params.get("c", ""))
+        if wanted:
+            with suppress(KBError):  # deleted meanwhile, or someone else's: an empty chat will do
+                return self._shown(wanted, request)
+        return self.new(kb, request)
+
+    def new(self, kb: str | None, request: gr.Request) -> View:
+        """An empty chat."""
+        return View(
+            "",
+            past=carry(self._welcome(kb)),
+            live="",
+            sources=carry(transcript.no_sources(self.words)),
+            listed=self._list("", kb, request),
+        )
+
+    def open(self, conversation: str, kb: str | None, request: gr.Request) -> View:
+        """A stored conversation, with the sources of its last answer."""
+        return self._guarded(self._shown, conversation, request) or self.new(kb, request)
+
+    def refresh(self, conversation: str, kb: str | None, request: gr.Request) -> View:
+        """Back from another tab: an empty chat, or one of another knowledge base, is drawn anew."""
+        if not conversation and request.query_params.get("c"):
+            return View()  # Gradio also selects the first tab of a page that is being loaded; `load` knows what it shows
+        with suppress(KBError):
+            if conversation and self.citations.kb_of(conversation, owner(request)) == kb:
+                return View()
+        return self.new(kb, request)
+
+    def rename(self, value: str, conversation: str, kb: str | None, request: gr.Request) -> View:
+        """`value` is "id:new title"."""
+        target, _, title = value.partition(":")
+        title = " ".join(title.split())[:MAX_TITLE]
+        if title:
+            self._guarded(self.core.state.rename, target, owner(request), title)
+        return View(listed=self._list(conversation, kb, request))
+
+    def delete(self, target: str, conversation: str, kb: str | None, request: gr.Request) -> View:
+        """Delete a conversation; `conversation` is the one on the page."""
+        self._guarded(self.core.state.delete, target, owner(request))
+        return self.new(kb, request) if target == conversation else View(listed=self._list(conversation, kb, request))
+
+    def clear(self, conversation: str, kb: str | None, request: gr.Request) -> View:
+        """Delete the messages on the page."""
+        if conversation:
+            self._guarded(self.core.state.truncate, conversation, owner(request), 0)
+        return self.new(kb, request) if not conversation else self.open(conversation, kb, request)
+
+    # Answers
+
+    async def ask(self, question: str, conversation: str, kb: str | None, request: gr.Request) -> AsyncGenerator[View, None]:
+        """Answer a question in a conversation; "" starts a new one."""
+        question = (question or "").strip()
+        problem = self._problem(question, request)
+        if problem:
+            warn(problem)
+            yield View()
+            return
+        async with aclosing(self._answer(question, conversation, kb, None, request)) as views:
+            async for view in views:
+                yield view
+
+    async def retry(self, conversation: str, kb: str | None, request: gr.Request) -> AsyncGenerator[View, None]:
+        """Answer the last question of the conversation again, in place of what stands there."""
+        stored = self._guarded(self.core.state.messages, conversation, owner(request)) or []
+        asked = [at for at, message in enumerate(stored) if message.role == "user"]
+        problem = self._problem("-", request) or ("" if asked else self.words("chat.nothing_to_retry"))
+        if problem:
+            warn(problem)
+            yield View()
+            return
+        question = stored[asked[-1]].content
+        async with aclosing(self._answer(question, conversation, kb, asked[-1], request)) as views:
+            async for view in views:
+                yield view
+
+    def stop(self, request: gr.Request) -> None:
+        """End the answer that is being written in this browser tab; what stands so far is kept."""
+        run = self.runs.get(request.session_hash or "")
+        if run:
+            run.stopped.set()
+
+    async def _answer(
+        self, question: str, conversation: str, kb: str | None, keep: int | None, request: gr.Request
+    ) -> AsyncGenerator[View, None]:
+        try:
+            run, history, base, snapshot = await asyncio.to_thread(self._begin, question, conversation, kb, keep, owner(request))
+        except KBError as error:
+            warn(str(error))
+            yield View()
+            return
+        session = request.session_hash or ""
+        self.runs[session] = run
+        try:
+            yield View(
+                run.conversation,
+                past=carry(transcript.messages(self.words, history, last_is_open=False)),
+                live=self._live(question, run),
+                sources=carry(transcript.no_sources(self.words)),
+                listed=self._list(run.conversation, base.name, request),
+                question="",
+                send=gr.Button(visible=False),
+                stop=gr.Button(visible=True),
+            )
+            turns = [Turn(message.role, message.content) for message in history]
+            async with aclosing(follow(run, self.core.answer(question, turns, base, snapshot))) as steps:
+                sources_of = 0
+                async for _ in steps:
+                    # The panel is drawn when the passages are found, not with every word.
+                    drawn = SKIP if sources_of == len(run.hits) else self.citations.panel(run, base.name)
+                    sources_of = len(run.hits)
+                    yield View(live=self._live(question, run), sources=drawn)
+        except KBError as error:
+            run.end = Failed(str(error))
+        except Exception:  # a bug: the page must come back to life, the terminal gets the whole story
+            _log.exception("Answering failed.")
+            run.end = Failed(self.words("chat.bug"))
+        finally:
+            # Also when the page was closed: what was written is kept, and nothing goes on behind it.
+            self.runs.pop(session, None)
+            self._keep(run, owner(request))
+        yield View(
+            live=self._live(question, run, ended=True),
+            sources=self.citations.panel(run, base.name) if run.found else SKIP,
+            send=gr.Button(visible=True),
+            stop=gr.Button(visible=False),
+        )
+
+    def _begin(
+        self, question: str, conversation: str, kb: str | None, keep: int | None, who: str
+    ) -> tuple[Run, list[Any], Any, Any]:
+        state = self.core.state
+        name = self.citations.kb_of(conversation, who) if conversation else kb
+        if not name:
+            raise BaseError(self.words("chat.welcome.none.about"))
+        base = self.core.base(name)
+        snapshot = base.snapshot()
+        if not conversation:
+            conversation = state.new_conversation(who, name, " ".join(question.split())[:MAX_TITLE])
+        if keep is not None:
+            state.truncate(conversation, who, keep)
+        history = state.messages(conversation, who)
+        state.add_message(conversation, who, "user", question)
+        return Run(conversation, len(history) + 1), history, base, snapshot
+
+    def _keep(self, run: Run, who: str) -> None:
+        if run.text and not isinstance(run.end, Failed):
+            refused = isinstance(run.end, Done) and run.end.refused
+            with suppress(KBError):  # the conversation was deleted while the answer was written
+                self.core.state.add_message(
+                    run.conversation,
+                    who,
+                    "assistant",
+                    run.text,
+                    generation=run.generation,
+                    hits=run.hits,
+                    quotes=run.quotes,
+                    refused=refused,
+                )
+
+    def _live(self, question: str, run: Run, ended: bool = False) -> str:
+        words, end = self.words, run.end
+        parts = [transcript.question(question)]
+        status = ""
+        if not ended and not run.text:
+            count = len({hit.chunk.document for hit in run.hits})
+            status = words("chat.reading", passages=len(run.hits), documents=count) if run.hits else words("chat.searching")
+        refused, seconds = (end.refused, end.seconds) if isinstance(end, Done) else (False, None)
+        if run.text or status or isinstance(end, Done):
+            parts.append(
+                transcript.answer(
+                    words,
+                    run.ordinal,
+                    run.text,
+                    run.hits,
+                    refused=refused,
+                    last=ended,
+                    writing=not ended,
+                    status=status,
+                    stopped=ended and end is None,
+                    seconds=seconds,
+                )
+            )
+        if ended and isinstance(end, Failed):
+            parts.append(transcript.failure(words, end.message))
+        elif ended and not run.text and end is None:
+            parts.append(transcript.failure(words, words("chat.unanswered")))
+        return carry(transcript.frame(run.conversation, join(*parts)))
+
+    # What several of them need
+
+    def _guarded(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T | None:
+        """The call's value; None, and a sentence on the page, when it fails with one of our errors."""
+        try:
+            return call(*arguments, **named)
+        except KBError as error:
+            warn(str(error))
+            return None
+
+    def _problem(self, question: str, request: gr.Request) -> str:
+        if (request.session_hash or "") in self.runs:
+            return self.words("chat.busy")
+        if not question:
+            return self.words("chat.empty")
+        return self.words("chat.long", limit=MAX_QUESTION) if len(question) > MAX_QUESTION else ""
+
+    def _shown(self, conversation: str, request: gr.Request) -> View:
+        stored = self.core.state.messages(conversation, owner(request))
+        kb = self.citations.kb_of(conversation, owner(request))
+        last = max((at for at, message in enumerate(stored) if message.role == "assistant"), default=None)
+        panel = carry(transcript.no_sources(self.words))
+        if last is not None:
+            panel = self.citations.panel(self.citations.found_by(str(last), conversation, request), kb)
+        content = transcript.messages(self.words, stored) if stored else self._welcome(kb)
+        return View(
+            conversation,
+            kb=gr.Dropdown(choices=self.core.names(), value=kb) if kb in self.core.names() else SKIP,
+            past=carry(transcript.frame(conversation, content)),
+            live="",
+            sources=panel,
+            listed=self._list(conversation, kb, request),
+        )
+
+    def _list(self, conversation: str, kb: str | None, request: gr.Request) -> str:
+        return carry(transcript.conversations(self.words, self.core.state.conversations(owner(request)), conversation, kb or ""))
+
+    def _welcome(self, kb: str | None) -> Html:
+        if not kb or kb not in self.core.names():
+            return transcript.nothing_indexed(self.words)
+        try:
+            snapshot = self.core.base(kb).snapshot()
+            if snapshot.manifest.chunks:
+                return transcript.welcome(self.words, kb, snapshot.manifest, snapshot.examples(self.words.language, EXAMPLES))
+        except KBError as error:
+            _log.info("No welcome for %s: %s", kb, error)
+        return transcript.nothing_indexed(self.words)

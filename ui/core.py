@@ -1,0 +1,107 @@
+"""What the page asks of kb and ingest, in one place: real here, and of a fake in the tests.
+
+kb and ingest load their parts on first use, so that the page stands before the search libraries are in memory.
+"""
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import kb
+from kb import jobs
+from kb.records import Event, Source, Turn
+
+GUIDE = "guide"  # the knowledge base about InternKB itself, made at a start without any other
+
+
+class Core:
+    """One app's view of the knowledge bases. `public`: the page can be reached from other computers."""
+
+    def __init__(self, settings: kb.Settings, *, public: bool = False, first: str | None = None) -> None:
+        self.settings = settings
+        self.public = public
+        self.first = first
+        self._bases: dict[str, kb.KnowledgeBase] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def state(self) -> kb.State:
+        """The conversations."""
+        return kb.State(self.settings)
+
+    def names(self) -> list[str]:
+        return kb.KnowledgeBase.names(self.settings)
+
+    def default(self) -> str | None:
+        """The knowledge base a page starts with: the one asked for, else "default", else the first."""
+        names = self.names()
+        for name in (self.first, "default"):
+            if name in names:
+                return name
+        return names[0] if names else None
+
+    def base(self, name: str) -> kb.KnowledgeBase:
+        """Raises BaseError for a name that is not there."""
+        if not isinstance(name, str):  # a handler called by hand
+            raise kb.BaseError("A knowledge base has a name.")
+        with self._lock:
+            if name not in self._bases:
+                self._bases[name] = kb.KnowledgeBase.open(name, self.settings)
+            return self._bases[name]
+
+    def answer(self, question: str, history: Sequence[Turn], base: Any, snapshot: Any) -> AsyncIterator[Event]:
+        return kb.ask(question, history, base, self.settings, snapshot)
+
+    @property
+    def model(self) -> str:
+        """Name of the language model that answers; empty: answers are quotations."""
+        return (self.settings.endpoint_model or self.settings.endpoint_url) if self.settings.endpoint_url else ""
+
+    def jobs(self, name: str) -> list[kb.Job]:
+        """Index jobs of a knowledge base, newest first."""
+        return jobs.list_jobs(self.settings, subject=name)
+
+    def cancel(self, job: str) -> None:
+        jobs.cancel(self.settings, job)
+
+    def reindex(self, name: str) -> kb.Job:
+        import ingest
+
+        return ingest.reindex_job(self.settings, name)
+
+    def add_folder(self, name: str, text: str) -> Source:
+        """Raises SourceError for what may not or cannot be added."""
+        import ingest
+
+        return ingest.add_source_from_page(self.settings, name, text)
+
+    def remove_source(self, name: str, source: str) -> Source:
+        """Forget a source; the next indexing takes its documents out. Raises SourceError for one that is not there."""
+        import ingest
+
+        return ingest.remove_source(self.settings, name, source)
+
+    def pause_source(self, name: str, source: str, paused: bool) -> Source:
+        """Stop reading a source again, or take it up; raises SourceError for one that is not there."""
+        import ingest
+
+        return ingest.pause_source(self.settings, name, source, paused)
+
+    def ensure_guide(self) -> None:
+        """Make the guide when there is no knowledge base at all."""
+        import ingest
+
+        if not self.names():
+            ingest.ensure_guide(self.settings)
+
+    def warm(self) -> None:
+        """Load what the first question needs, so that it does not wait."""
+        name = self.default()
+        if name:
+            base = self.base(name)
+            base.embedder(base.snapshot())
+
+
+STATIC = Path(__file__).parent / "static"

@@ -1,0 +1,232 @@
+// The page's own script: turns links into events of Gradio's components, and keeps small comforts in the browser.
+// It never builds HTML from data and needs neither eval nor inline handlers.
+//
+//   #do:VERB:VALUE       writes VALUE into the box #do-value and presses #do-VERB
+//   #confirm:VERB:VALUE  the same after a question, #prompt:VERB:VALUE after asking for a text (VALUE:text)
+//   #local:NAME          stays in the browser
+"use strict";
+
+const words = JSON.parse(document.getElementById("page-words")?.textContent || "{}");
+const one = (selector) => document.querySelector(selector);
+
+function press(verb, value) {
+  const box = one("#do-value textarea, #do-value input");
+  const button = one(`#do-${CSS.escape(verb)}`);
+  if (!box || !button) return;
+  box.value = value;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  setTimeout(() => button.click(), 0); // after Gradio has taken the value
+}
+
+function ask(question, initial) {
+  const dialog = document.createElement("dialog");
+  const form = document.createElement("form");
+  form.method = "dialog";
+  const text = document.createElement("p");
+  text.textContent = question;
+  const input = document.createElement("input");
+  input.value = initial || "";
+  input.maxLength = 80;
+  const row = document.createElement("div");
+  for (const [name, label] of [["no", words["dialog.cancel"]], ["yes", words["dialog.ok"]]]) {
+    const button = document.createElement("button");
+    button.value = name;
+    button.textContent = label;
+    button.className = name;
+    // Enter submits with the first submit button of a form: that must not be "cancel".
+    if (name === "no") {
+      button.type = "button";
+      button.addEventListener("click", () => dialog.close("no"));
+    }
+    row.append(button);
+  }
+  form.append(text, ...(initial === undefined ? [] : [input]), row);
+  dialog.append(form);
+  dialog.className = "ask";
+  document.body.append(dialog);
+  dialog.showModal();
+  if (initial !== undefined) input.select();
+  return new Promise((done) =>
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      done(dialog.returnValue === "yes" ? input.value.trim() || true : null);
+    }),
+  );
+}
+
+async function copy(text, link) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea"); // plain http on another computer has no clipboard API
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  const label = link.querySelector(".label");
+  const before = label?.textContent;
+  if (label) label.textContent = words["chat.copied"];
+  link.classList.add("copied");
+  setTimeout(() => {
+    if (label) label.textContent = before;
+    link.classList.remove("copied");
+  }, 1500);
+}
+
+const local = {
+  "copy-code": (link) => copy(link.closest(".code").querySelector("code").textContent, link),
+  "copy-answer": (link) => copy(link.closest(".tools").querySelector(".raw").textContent, link),
+  "close-reader": () => document.body.classList.remove("reading"),
+  "close-sources": () => document.body.classList.remove("sources-open"),
+  side: () => document.body.classList.toggle("side-open"),
+  library: () => one('#tabs div[role="tablist"] button[role="tab"]:nth-of-type(2)')?.click(),
+  theme: () => {
+    const dark = document.body.classList.toggle("dark");
+    localStorage.setItem("internkb-theme", dark ? "dark" : "light");
+  },
+};
+
+async function follow(link) {
+  const [, kind, verb, value] = link.getAttribute("href").match(/^#(do|confirm|prompt|local):([\w-]+):?(.*)$/) || [];
+  if (kind === "local") return local[verb]?.(link);
+  if (kind === "confirm" && !(await ask(words[`dialog.${verb}`]))) return;
+  if (kind === "prompt") {
+    const text = await ask(words[`dialog.${verb}`], link.closest("li")?.querySelector(".title")?.textContent || "");
+    if (typeof text === "string") press(verb, `${value}:${text}`);
+    return;
+  }
+  if (verb === "ask") return press(verb, link.textContent);
+  if (verb === "open" && one("#reader .reader")?.id === `reader-${conversation}-${value.replaceAll(":", "-")}`) {
+    document.body.classList.add("reading"); // it is there already, closed
+    return;
+  }
+  if (verb === "sources") document.body.classList.add("sources-open");
+  if (verb === "conversation" || verb === "new") document.body.classList.remove("side-open", "sources-open", "reading");
+  press(verb, value);
+}
+
+document.addEventListener(
+  "click",
+  (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (link) {
+      event.preventDefault();
+      event.stopPropagation();
+      follow(link);
+    } else if (!event.target.closest?.("#side, dialog")) {
+      document.body.classList.remove("side-open");
+    }
+  },
+  true,
+);
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !one("dialog[open]")) document.body.classList.remove("reading", "side-open", "sources-open");
+  if ((event.key === "Enter" || event.key === " ") && event.target.matches?.('a[role="button"]')) {
+    event.preventDefault();
+    event.target.click();
+  }
+});
+
+// What Gradio draws is watched, not patched: the reader opens when its content arrives, the talk follows its end.
+let reader = "";
+let conversation = null;
+let base = null;
+let atEnd = true;
+
+function opened() {
+  const shown = one("#reader .reader");
+  if (!shown || shown.id === reader) return;
+  reader = shown.id;
+  document.body.classList.add("reading");
+  document.body.classList.remove("sources-open");
+  requestAnimationFrame(() => {
+    const text = shown.querySelector(".text");
+    const mark = text?.querySelector("mark") || text?.querySelector(".in-chunk");
+    if (mark) text.scrollTop += mark.getBoundingClientRect().top - text.getBoundingClientRect().top - text.clientHeight / 3;
+    text?.focus({ preventScroll: true });
+  });
+}
+
+// The address names the conversation and the knowledge base that are shown, so that a reload comes back to them.
+function addressed() {
+  const shown = one("#live .conversation, #past .conversation, #past .welcome");
+  const id = shown?.id.replace("conversation-", "");
+  const kb = one("#totals .kb-name")?.textContent;
+  if ((id === undefined || id === conversation) && (kb === undefined || kb === base)) return;
+  const url = new URL(location.href);
+  if (id !== undefined && id !== conversation) {
+    if (id) url.searchParams.set("c", id);
+    else url.searchParams.delete("c");
+    conversation = id;
+    atEnd = true;
+  }
+  if (kb !== undefined && kb !== base) {
+    if (base !== null) url.searchParams.set("kb", kb);
+    base = kb;
+  }
+  if (url.href !== location.href) history.replaceState(history.state, "", url);
+  for (const link of document.querySelectorAll(".header a.language")) {
+    const target = new URL(link.href);
+    for (const name of ["c", "kb"]) {
+      target.searchParams.delete(name);
+      if (url.searchParams.has(name)) target.searchParams.set(name, url.searchParams.get(name));
+    }
+    link.href = target.pathname + target.search;
+  }
+}
+
+// A reload comes back to the same tab.
+function tabbed() {
+  const tabs = [...document.querySelectorAll('#tabs div[role="tablist"] button[role="tab"]')];
+  if (!tabs.length || tabs[0].dataset.watched) return;
+  tabs.forEach((tab, n) => {
+    tab.dataset.watched = "yes";
+    tab.addEventListener("click", () => sessionStorage.setItem("internkb-tab", n));
+  });
+  const last = sessionStorage.getItem("internkb-tab");
+  if (last > 0) tabs[last]?.click();
+}
+
+function kept() {
+  const talk = one("#transcript");
+  if (!talk) return;
+  if (!talk.dataset.watched) {
+    talk.dataset.watched = "yes";
+    talk.setAttribute("role", "log");
+    talk.setAttribute("aria-live", "polite");
+    talk.addEventListener("scroll", () => (atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80), { passive: true });
+  }
+  if (atEnd && talk.querySelector(".message")) talk.scrollTop = talk.scrollHeight;
+}
+
+function drawn() {
+  // Gradio takes our own relative links for foreign ones and sends them to a new tab.
+  for (const link of document.querySelectorAll("#header a[target]")) link.removeAttribute("target");
+  tabbed();
+  opened();
+  addressed();
+  kept();
+}
+
+function themed() {
+  const chosen = localStorage.getItem("internkb-theme");
+  if (chosen) document.body.classList.toggle("dark", chosen === "dark");
+}
+
+// Gradio puts the browser's language here; the page has one of its own.
+function named() {
+  if (words["lang.html"] && document.documentElement.lang !== words["lang.html"]) document.documentElement.lang = words["lang.html"];
+}
+named();
+new MutationObserver(named).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+
+new MutationObserver(drawn).observe(document.body, { childList: true, subtree: true });
+// Gradio sets the theme from the system once it has started; the reader's own choice wins.
+themed();
+new MutationObserver(() => {
+  const chosen = localStorage.getItem("internkb-theme");
+  if (chosen && document.body.classList.contains("dark") !== (chosen === "dark")) themed();
+}).observe(document.body, { attributes: true, attributeFilter: ["class"] });

@@ -1,0 +1,192 @@
+"""The chat side of the page as HTML: messages, the list of conversations, the sources beside an answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kb.records import Hit, Quote
+from ui.render import Child, Html, el, icon, join, link, markdown
+from ui.words import Words
+
+MAX_LISTED = 200
+
+
+def place(hit: Hit, several_sources: bool) -> str:
+    """Where a hit stands, as people cite it."""
+    return f"{hit.source} / {hit.path}" if several_sources else hit.path
+
+
+def lines(words: Words, start: int, end: int) -> str:
+    return words("source.line", start=start) if start == end else words("source.lines", start=start, end=end)
+
+
+def _citation(ordinal: int, hits: Sequence[Hit]) -> Any:
+    known = {hit.n: hit for hit in hits}
+
+    def cite(n: int) -> Html | None:
+        hit = known.get(n)
+        if hit is None:
+            return None
+        title = " › ".join((hit.path, *hit.chunk.heading))
+        return link(f"#do:open:{ordinal}:{n}", str(n), class_="cite", title=title)
+
+    return cite
+
+
+def question(text: str) -> Html:
+    return el("div", el("div", text, class_="question-text"), class_="message question")
+
+
+def answer(
+    words: Words,
+    ordinal: int,
+    text: str,
+    hits: Sequence[Hit],
+    *,
+    refused: bool = False,
+    last: bool = False,
+    writing: bool = False,
+    status: str = "",
+    stopped: bool = False,
+    seconds: float | None = None,
+) -> Html:
+    """An answer; `status` is said while there is nothing to read yet."""
+    body: list[Child] = []
+    if refused:
+        body.append(el("p", icon("nothing"), words("chat.refused"), class_="refused"))
+    if text:
+        body.append(el("div", markdown(text, _citation(ordinal, hits)), class_="prose-text"))
+    if stopped:
+        body.append(el("p", words("chat.stopped"), class_="note"))
+    if status:
+        body.append(el("p", el("span", class_="pulse"), status, class_="status"))
+    if not writing:
+        body.append(_tools(words, ordinal, text, hits, last=last, seconds=seconds))
+    return el("div", *body, class_="message answer writing" if writing else "message answer", id=f"answer-{ordinal}")
+
+
+def _tools(words: Words, ordinal: int, text: str, hits: Sequence[Hit], *, last: bool, seconds: float | None) -> Html:
+    sources = (
+        link(f"#do:sources:{ordinal}", icon("sources"), words("source.count", count=len(hits)), class_="tool tool-sources")
+        if hits
+        else None
+    )
+    copy = link("#local:copy-answer", icon("copy"), el("span", words("chat.copy"), class_="label"), class_="tool")
+    retry = (
+        link("#do:retry:", icon("retry"), el("span", words("chat.retry"), class_="label"), class_="tool tool-retry")
+        if last
+        else None
+    )
+    took = el("span", words("chat.seconds", seconds=f"{seconds:.1f}"), class_="took") if seconds is not None else None
+    return el("div", sources, copy, retry, took, el("pre", text, hidden=True, class_="raw"), class_="tools")
+
+
+def failure(words: Words, message: str) -> Html:
+    retry = link("#do:retry:", icon("retry"), words("chat.retry"), class_="tool")
+    return el(
+        "div", el("p", icon("warning"), message, class_="failure"), el("div", retry, class_="tools"), class_="message answer"
+    )
+
+
+def messages(words: Words, stored: Sequence[Any], last_is_open: bool = True) -> Html:
+    """A conversation from the store. A last question without an answer offers to answer it."""
+    parts: list[Html] = []
+    for ordinal, message in enumerate(stored):
+        if message.role == "user":
+            parts.append(question(message.content))
+        else:
+            last = last_is_open and ordinal == len(stored) - 1
+            parts.append(answer(words, ordinal, message.content, message.hits, refused=message.refused, last=last))
+    if last_is_open and stored and stored[-1].role == "user":
+        parts.append(failure(words, words("chat.unanswered")))
+    return join(*parts)
+
+
+def frame(conversation: str, content: Html) -> Html:
+    """Marks the conversation that is shown, for the page's address."""
+    return el("div", content, class_="conversation", id=f"conversation-{conversation}") if content else content
+
+
+def welcome(words: Words, name: str, manifest: Any, examples: Sequence[str]) -> Html:
+    """An empty chat over an indexed knowledge base."""
+    about = words("chat.welcome.about", kb=name, documents=f"{manifest.documents:,}", chunks=f"{manifest.chunks:,}")
+    asks = [el("li", link("#do:ask:", example, class_="example")) for example in examples]
+    tries = (el("p", words("chat.welcome.try"), class_="try"), el("ul", asks, class_="examples")) if asks else ()
+    return el(
+        "div",
+        el("span", class_="mark-logo"),
+        el("h2", words("chat.welcome")),
+        el("p", about, class_="about"),
+        *tries,
+        class_="welcome",
+        id="conversation-",
+    )
+
+
+def nothing_indexed(words: Words, sentence: str = "") -> Html:
+    """An empty chat when there is nothing to ask."""
+    go = link("#local:library", words("chat.open_library"), class_="button-link")
+    return el(
+        "div",
+        el("span", class_="mark-logo"),
+        el("h2", words("chat.welcome.none")),
+        el("p", sentence or words("chat.welcome.none.about"), class_="about"),
+        go,
+        class_="welcome",
+        id="conversation-",
+    )
+
+
+def conversations(words: Words, listed: Sequence[Any], current: str, kb: str) -> Html:
+    """The list at the side; the base of a conversation is named where it is not the present one."""
+    if not listed:
+        return el("p", words("chat.none"), class_="empty")
+    return el("ul", [_conversation(words, one, one.id == current, kb) for one in listed[:MAX_LISTED]], class_="conversations")
+
+
+def _conversation(words: Words, one: Any, current: bool, kb: str) -> Html:
+    other = el("small", one.kb) if one.kb != kb else None
+    title = el("a", el("span", one.title, class_="title"), other, href=f"#do:conversation:{one.id}", class_="go", title=one.title)
+    rename = link(f"#prompt:rename:{one.id}", icon("edit", words("chat.rename")), class_="act", title=words("chat.rename"))
+    delete = link(f"#confirm:delete:{one.id}", icon("delete", words("chat.delete")), class_="act", title=words("chat.delete"))
+    return el("li", title, rename, delete, class_="current" if current else None)
+
+
+def sources(words: Words, ordinal: int, hits: Sequence[Hit], quotes: Sequence[Quote], *, cited: set[int], several: bool) -> Html:
+    """The panel beside the chat: the passages an answer cites first, then the others that were found."""
+    first = [hit for hit in hits if hit.n in cited]
+    rest = [hit for hit in hits if hit.n not in cited]
+    cards = [_card(words, ordinal, hit, quotes, several=several, cited=True) for hit in first]
+    others = [_card(words, ordinal, hit, quotes, several=several, cited=False) for hit in rest]
+    if not hits:
+        return el("p", words("source.nothing"), class_="empty")
+    between = el("h4", words("source.others")) if first and rest else None
+    return el("div", cards, between, others, class_="cards", id=f"sources-{ordinal}")
+
+
+def no_sources(words: Words) -> Html:
+    return el("p", words("source.none"), class_="empty")
+
+
+def _card(words: Words, ordinal: int, hit: Hit, quotes: Sequence[Quote], *, several: bool, cited: bool) -> Html:
+    href = f"#do:open:{ordinal}:{hit.n}"
+    heading = " › ".join(hit.chunk.heading)
+    where = el("div", el("span", str(hit.n), class_="number"), el("span", place(hit, several), class_="path"), class_="where")
+    return el(
+        "article",
+        link(href, where, class_="card-head", title=words("source.open")),
+        el("div", heading, class_="heading-path") if heading else None,
+        el("a", _excerpt(hit, quotes), href=href, class_="excerpt", tabindex="-1"),
+        el("div", lines(words, hit.chunk.start, hit.chunk.end), class_="lines"),
+        class_="card cited" if cited else "card",
+    )
+
+
+def _excerpt(hit: Hit, quotes: Sequence[Quote]) -> Html:
+    """The passage, from its first quoted line, with what was quoted marked."""
+    quoted = {n for quote in quotes if quote.n == hit.n for n in range(quote.start, quote.end + 1)}
+    parts: list[Child] = []
+    for number, line in enumerate(hit.chunk.text.split("\n"), hit.chunk.start):
+        if quoted and number < min(quoted):
+            continue
+        parts += [el("mark", line) if number in quoted else line, "\n"]
+    return el("span", parts, class_="passage")
