@@ -27,8 +27,9 @@ from kb.base import base_folder, generation_folder, read_sources
 from kb.catalog import Catalog
 from kb.embed import load_embedder
 from kb.errors import BaseError, SourceError
-from kb.index import Generation, GenerationWriter, read_manifest, sync, verify
+from kb.index import Generation, GenerationWriter, verify
 from kb.jobs import Progress
+from kb.manifest import read_manifest, sync
 from kb.records import Skipped, Source
 from kb.settings import Settings
 from kb.state import State

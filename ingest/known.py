@@ -13,7 +13,8 @@ from kb.base import KnowledgeBase, generation_folder
 from kb.catalog import Catalog
 from kb.embed import Fingerprint
 from kb.errors import BaseError
-from kb.index import Generation, read_manifest
+from kb.index import Generation
+from kb.manifest import read_manifest
 from kb.settings import Settings
 from kb.state import State
 

@@ -9,7 +9,7 @@ from typing import Any
 from ingest.scan import ScannedFile
 from kb.catalog import Catalog, FileState
 from kb.embed import Fingerprint
-from kb.index import Manifest
+from kb.manifest import Manifest
 from kb.records import Skipped
 
 # Past this share of deleted rows, a build from nothing is smaller on disk and faster to search.

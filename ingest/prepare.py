@@ -40,8 +40,15 @@ def embedded_text(document: Document, chunk: Chunk) -> str:
 def prepare(loader: Loader, settings: Settings, file: ScannedFile) -> Prepared:
     """One file, in this process."""
     loaded = loader.load(file)
-    rows = [_row(document, chunk) for document in loaded.documents for chunk in split.split(document, settings.chunk_chars)]
-    return Prepared(file, loaded.documents, loaded.skipped, tuple(rows))
+    documents, skipped, rows = [], list(loaded.skipped), []
+    for document in loaded.documents:
+        chunks = split.split(document, settings.chunk_chars)
+        if chunks:
+            documents.append(document)
+            rows += [_row(document, chunk) for chunk in chunks]
+        else:
+            skipped.append(Skipped(file.source, document.path, "empty", "nothing but navigation, images or markup"))
+    return Prepared(file, tuple(documents), tuple(skipped), tuple(rows))
 
 
 def _row(document: Document, chunk: Chunk) -> IndexRow:

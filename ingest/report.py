@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kb.index import Manifest
+from kb.manifest import Manifest
 from kb.records import PROBLEMS, WHY_SKIPPED, Skipped
 
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from kb.base import KnowledgeBase
     from kb.catalog import DocumentInfo
     from kb.errors import BaseError, KBError, ModelError, SettingsError, SourceError
-    from kb.index import Generation, Manifest
+    from kb.index import Generation
     from kb.jobs import Job, Progress
+    from kb.manifest import Manifest
     from kb.settings import Settings, load_settings
     from kb.state import Conversation, Message, State
 
@@ -57,8 +58,9 @@ __getattr__ = lazy_names(
         "kb.base": "KnowledgeBase",
         "kb.catalog": "DocumentInfo",
         "kb.errors": "BaseError KBError ModelError SettingsError SourceError",
-        "kb.index": "Generation Manifest",
+        "kb.index": "Generation",
         "kb.jobs": "Job Progress",
+        "kb.manifest": "Manifest",
         "kb.settings": "Settings load_settings",
         "kb.state": "Conversation Message State",
     }

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError
-from kb.index import Generation, Manifest, read_manifest
+from kb.index import Generation
+from kb.manifest import Manifest, read_manifest
 from kb.records import Found, Source, Turn
 from kb.settings import Settings, load_settings
 from kb.state import State

@@ -4,14 +4,12 @@ A generation never changes once it has its manifest. Builders work in `0007.part
 what a process has opened to itself, so an unchanging folder is also what makes it safe to read from many processes.
 """
 
-import json
-import os
 import shutil
 import threading
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,9 @@ from kb.catalog import Catalog, CatalogWriter, DocumentInfo
 from kb.embed import Fingerprint
 from kb.errors import BaseError
 from kb.example_questions import Language, example_questions
+from kb.manifest import MANIFEST, Manifest, read_manifest, sync, write_manifest
 from kb.records import Chunk, Document, Skipped
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 COLLECTION = "langchain"  # what langchain_chroma.Chroma(persist_directory=…) opens when no name is given
 # Recall@10 on 10,000 random vectors: .82 with Chroma's defaults, .98 with these.
 _HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
@@ -42,40 +39,6 @@ class IndexRow:
     text: str
     hash: bytes
     words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a generation is: written last, so a folder that has one is complete. `created` in epoch seconds."""
-
-    number: int
-    created: float
-    documents: int
-    chunks: int
-    bytes: int
-    seconds: float
-    pipeline: dict[str, Any]
-    fingerprint: Fingerprint
-    dead: int = 0  # rows deleted since the last build from nothing; Chroma never gives their space back
-    report: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
-
-    @property
-    def model(self) -> str:
-        return str(self.fingerprint)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Raises BaseError when the generation is missing, incomplete or of another format."""
-    try:
-        value = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise BaseError(f"The index {folder} is not complete: run `python -m ingest` to build it again.") from error
-    except ValueError as error:
-        raise BaseError(f"The manifest of {folder} is damaged: run `python -m ingest` to build it again.") from error
-    if value.get("format") != FORMAT:
-        raise BaseError(f"{folder} was written by another version of InternKB: run `python -m ingest` to build it again.")
-    return Manifest(**value | {"fingerprint": Fingerprint(**value["fingerprint"])})
 
 
 def lexical_text(document: Document, chunk: Chunk) -> str:
@@ -262,26 +225,13 @@ class GenerationWriter:
         )
         for path in self.folder.rglob("*"):
             sync(path)
-        part = self.folder / f"{MANIFEST}.part"
-        part.write_text(json.dumps(asdict(manifest), ensure_ascii=False, indent=1), "utf-8")
-        sync(part)
-        part.rename(self.folder / MANIFEST)
-        sync(self.folder)
+        write_manifest(self.folder, manifest)
         return manifest
 
     def abandon(self) -> None:
         """Close and remove everything."""
         _close_chroma(self._client)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Make a file or a folder's entries survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def verify(folder: Path) -> None:

@@ -61,26 +61,23 @@ def units(chunk: Chunk) -> list[Unit]:
     A line that ends in a colon takes along the list or block that it introduces.
     """
     found: list[Unit] = []
+    in_list = False  # the last unit is a list with the line that introduces it
     for block in _blocks(chunk):
-        before = found[-1] if found else None
-        if before and _leads(before, block) and len(before.text) + len(block.text) <= _LED:
+        before, item = found[-1] if found else None, bool(_BULLET.match(block.text))
+        led = before is not None and before.kind == "text" and (_introduces(before) or block.kind == "code" or (in_list and item))
+        if before and led and len(before.text) + len(block.text) <= _LED:
+            gap = "" if item else "\n"
             kind = "code" if block.kind == "code" else before.kind
-            found[-1] = Unit(kind, f"{before.text}\n{_gap(block)}{block.text}", before.start, block.end)
+            found[-1] = Unit(kind, f"{before.text}\n{gap}{block.text}", before.start, block.end)
+            in_list = item
         else:
             found.append(block)
+            in_list = False
     return [part for unit in found for part in (_sentences(unit) if unit.kind == "text" else [unit])]
 
 
-def _leads(before: Unit, block: Unit) -> bool:
-    """Whether `before` introduces `block`, or is a list so introduced that goes on."""
-    first, _, rest = before.text.partition("\n")
-    if not first.rstrip(" *`").endswith((":", "：")):
-        return block.kind == "code" and before.kind == "text" and not rest
-    return not rest or (bool(_BULLET.match(block.text)) and bool(_BULLET.match(rest.lstrip("\n"))))
-
-
-def _gap(block: Unit) -> str:
-    return "" if _BULLET.match(block.text) else "\n"
+def _introduces(unit: Unit) -> bool:
+    return unit.text.rstrip(" *`").endswith((":", "："))
 
 
 def _blocks(chunk: Chunk) -> Iterator[Unit]:

@@ -26,7 +26,7 @@ STEPS = (
     "kb.catalog:CatalogWriter.finish",
     "kb.index:_close_chroma",
     "kb.index:sync",
-    "kb.index:asdict",  # of the manifest
+    "kb.manifest:asdict",
     "ingest.build:_verify_elsewhere",
     "ingest.build:_publish",
     "ingest.build:sync",  # after the rename

@@ -3,12 +3,13 @@
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from kb import KBError
 from kb.jobs import Progress
-from kb.records import Skipped
+from kb.records import Skipped, Source
 from tests.ui.conftest import a_core
 from tests.ui.fakes import FakeCore, a_job
 from ui import job_card, shelves
@@ -113,6 +114,39 @@ def test_a_public_page_adds_nothing_even_if_asked_directly(tmp_path: Path) -> No
     assert core.added == []
 
 
+def test_sources_are_paused_resumed_and_removed(tab: LibraryTab, core: FakeCore) -> None:
+    core.bases["default"].paths.append(Source("我的 <notes>: 100%", "/x"))
+    which = quote("我的 <notes>: 100%", safe="")
+    assert f'href="#confirm:remove-source:{which}"' in tab.refresh("default").sources
+    assert "paused" in tab.pause(which, "default").sources
+    assert core.bases["default"].paths[1].paused
+    assert "paused:" not in tab.pause(which, "default").sources
+    view = tab.remove(which, "default")
+    assert [one.name for one in core.bases["default"].paths] == ["notes"]
+    assert core.fake_jobs, "its documents leave the index"
+    assert view.timer.active is True
+
+
+@pytest.mark.parametrize("value", ["", None, "unknown", "../notes", "%", "notes:1", "\x00"])
+@pytest.mark.parametrize("kb", ["default", "unknown", None])
+def test_only_a_source_that_is_there_is_changed(tab: LibraryTab, core: FakeCore, value: Any, kb: str | None) -> None:
+    for change in (tab.remove, tab.pause):
+        with pytest.warns(UserWarning):
+            assert change(value, kb) == View()
+    assert len(core.bases["default"].paths) == 1
+    assert core.fake_jobs == []
+
+
+def test_a_public_page_changes_no_source(tmp_path: Path) -> None:
+    core = a_core(tmp_path, public=True)
+    tab = LibraryTab(core, EN)
+    assert "remove-source" not in tab.refresh("default").sources
+    for change in (tab.remove, tab.pause):
+        with pytest.warns(UserWarning, match="python -m ingest"):
+            assert change("notes", "default") == View()
+    assert core.bases["default"].paths == [Source("notes", "/somewhere/notes")]
+
+
 def test_an_error_of_the_core_is_a_sentence(tab: LibraryTab, core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise KBError("The knowledge base is busy.")
@@ -150,5 +184,8 @@ def test_long_lists_are_cut_and_say_so() -> None:
     many = [Skipped("notes", f"{n}.bin", "format", "<i>") for n in range(shelves.MAX_ROWS + 5)]
     html = shelves.left_out(ZH, many)
     assert html.count("<tr>") == shelves.MAX_ROWS + 1
+    assert "坏" not in html
+    bad = Skipped("notes", "z.md", "broken", "坏")
+    assert "坏" in shelves.left_out(ZH, [*many, bad]), "problems come first"
     assert "另有 5 个" in html
     assert "<i>" not in html

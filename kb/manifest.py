@@ -1,0 +1,65 @@
+"""What a generation is: a file written last, so a folder that has one is complete."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kb.embed import Fingerprint
+from kb.errors import BaseError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Counts are of the whole generation; `bytes` of text, `seconds` of its build, `created` in epoch seconds."""
+
+    number: int
+    created: float
+    documents: int
+    chunks: int
+    bytes: int
+    seconds: float
+    pipeline: dict[str, Any]
+    fingerprint: Fingerprint
+    dead: int = 0  # rows deleted since the last build from nothing; Chroma never gives their space back
+    report: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def model(self) -> str:
+        return str(self.fingerprint)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises BaseError when the generation is missing, incomplete or of another format."""
+    try:
+        value = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BaseError(f"The index {folder} is not complete: run `python -m ingest` to build it again.") from error
+    except ValueError as error:
+        raise BaseError(f"The manifest of {folder} is damaged: run `python -m ingest` to build it again.") from error
+    if value.get("format") != FORMAT:
+        raise BaseError(f"{folder} was written by another version of InternKB: run `python -m ingest` to build it again.")
+    return Manifest(**value | {"fingerprint": Fingerprint(**value["fingerprint"])})
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Make the generation in `folder` complete, once everything else in it is on disk."""
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps(asdict(manifest), ensure_ascii=False, indent=1), "utf-8")
+    sync(part)
+    part.rename(folder / MANIFEST)
+    sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Make a file or a folder's entries survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
