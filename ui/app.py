@@ -10,10 +10,11 @@ from starlette.middleware import Middleware
 
 from kb import KBError, Settings
 from ui.address import LOCAL_NAMES, Address
+from ui.board import board
 from ui.chat import ChatTab
 from ui.core import STATIC, Core
 from ui.library import LibraryTab
-from ui.render import Html, carry, el, icon, link
+from ui.render import Html, el, icon, link
 from ui.theme import Theme
 from ui.web import PAGES, USER_KEY, Door
 from ui.words import Language, Words
@@ -39,7 +40,7 @@ def _page(core: Core, language: Language, logout: bool) -> None:
     chat, library = ChatTab(core, words), LibraryTab(core, words)
     here: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.Navbar(visible=False)
-    gr.Markdown(carry(_header(words, logout)), elem_id="header")
+    board(_header(words, logout), elem_id="header")
     kb = gr.Dropdown(
         core.names(),
         value=core.default(),

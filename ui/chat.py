@@ -4,9 +4,10 @@ from typing import Any
 
 import gradio as gr
 
+from ui.board import board
 from ui.conversation import MAX_QUESTION, Conversations
 from ui.core import Core
-from ui.render import Html, carry, el, icon, link
+from ui.render import Html, el, icon, link
 from ui.words import Words
 
 _HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -26,12 +27,12 @@ class ChatTab:
         conversation = gr.State("")
         with gr.Row(elem_id="chat"):
             with gr.Column(elem_id="side"):
-                gr.Markdown(carry(self._side_head()))
-                listed = gr.Markdown(elem_id="listed")
+                board(self._side_head())
+                listed = board(elem_id="listed")
             with gr.Column(elem_id="talk"):
                 with gr.Column(elem_id="transcript"):
-                    past = gr.Markdown(elem_id="past")
-                    live = gr.Markdown(elem_id="live")
+                    past = board(elem_id="past")
+                    live = board(elem_id="live")
                 with gr.Row(elem_id="composer"):
                     question = gr.Textbox(
                         label=words("chat.placeholder"),
@@ -46,11 +47,11 @@ class ChatTab:
                     )
                     send = gr.Button(words("chat.send"), elem_id="send", variant="primary")
                     stop = gr.Button(words("chat.stop"), elem_id="stop", visible=False)
-                gr.Markdown(carry(self._foot()), elem_id="foot")
+                board(self._foot(), elem_id="foot")
             with gr.Column(elem_id="sources"):
-                gr.Markdown(carry(self._sources_head()))
-                sources = gr.Markdown(elem_id="source-list")
-        reader = gr.Markdown(elem_id="reader")
+                board(self._sources_head())
+                sources = board(elem_id="source-list")
+        reader = board(elem_id="reader")
         view = self.view = [conversation, kb, past, live, sources, listed, question, send, stop]
         run = self.handlers
 

@@ -8,6 +8,7 @@ import gradio as gr
 from kb import BaseError, Job, KBError, SourceError
 from kb.records import Source
 from ui import job_card, shelves
+from ui.board import board
 from ui.core import GUIDE, Core
 from ui.notice import inform, warn
 from ui.render import carry, el
@@ -51,14 +52,14 @@ class LibraryTab:
         timer = gr.Timer(TICK, active=False)
         with gr.Column(elem_id="library"):
             with gr.Row(elem_id="library-head"):
-                totals = gr.Markdown(elem_id="totals")
+                totals = board(elem_id="totals")
                 index = gr.Button(words("library.reindex"), elem_id="index", variant="primary")
-            job = gr.Markdown(elem_id="job")
-            gr.Markdown(carry(el("h3", words("library.sources"))))
-            sources = gr.Markdown(elem_id="base-sources")
+            job = board(elem_id="job")
+            board(el("h3", words("library.sources")))
+            sources = board(elem_id="base-sources")
             path, name, add = self._adding()
             with gr.Row(elem_classes="shelf-head"):
-                gr.Markdown(carry(el("h3", words("library.documents"))))
+                board(el("h3", words("library.documents")))
                 search = gr.Textbox(
                     label=words("library.search"),
                     placeholder=words("library.search"),
@@ -68,9 +69,9 @@ class LibraryTab:
                     max_length=MAX_TEXT,
                     elem_id="search",
                 )
-            documents = gr.Markdown(elem_id="documents")
+            documents = board(elem_id="documents")
             with gr.Row(elem_classes="shelf-head"):
-                gr.Markdown(carry(el("h3", words("library.skipped"))))
+                board(el("h3", words("library.skipped")))
                 reason = gr.Dropdown(
                     [(words("library.skipped.all"), "")],
                     value="",
@@ -80,7 +81,7 @@ class LibraryTab:
                     elem_id="reason",
                     filterable=False,
                 )
-            skipped = gr.Markdown(elem_id="skipped")
+            skipped = board(elem_id="skipped")
         cancel, remove, pause = (
             gr.Button(visible="hidden", elem_id=f"do-{verb}") for verb in ("cancel-job", "remove-source", "pause-source")
         )
@@ -98,7 +99,7 @@ class LibraryTab:
     def _adding(self) -> tuple[gr.Textbox, gr.Textbox, gr.Button]:
         words, shown = self.words, not self.core.public
         if not shown:
-            gr.Markdown(carry(el("p", words("library.add.public"), class_="empty")))
+            board(el("p", words("library.add.public"), class_="empty"))
         with gr.Row(elem_id="add", visible=shown):
             path = gr.Textbox(
                 label=words("library.add.path"),

@@ -173,7 +173,7 @@ def _outward(url: str, text: str, kind: str) -> str:
 
 def code(text: str) -> Html:
     """A block of code with a copy button."""
-    return el("div", link("#local:copy-code", icon("copy"), class_="copy"), el("pre", el("code", text)), class_="code")
+    return el("div", link("#local:copy-code", icon("copy"), class_="copy"), el("pre", el("code", text.rstrip())), class_="code")
 
 
 def cited(text: str, cite: Citation) -> Html:

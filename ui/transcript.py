@@ -12,7 +12,7 @@ MAX_LISTED = 200
 
 def place(hit: Hit, several_sources: bool) -> str:
     """Where a hit stands, as people cite it."""
-    return f"{hit.source} / {hit.path}" if several_sources else hit.path
+    return f"{hit.source} / {hit.path}" if several_sources and hit.source != hit.path else hit.path
 
 
 def lines(words: Words, start: int, end: int) -> str:
@@ -51,10 +51,11 @@ def answer(
 ) -> Html:
     """An answer; `status` is said while there is nothing to read yet."""
     body: list[Child] = []
+    prose = el("div", markdown(text, _citation(ordinal, hits)), class_="prose-text") if text else None
     if refused:
-        body.append(el("p", icon("nothing"), words("chat.refused"), class_="refused"))
-    if text:
-        body.append(el("div", markdown(text, _citation(ordinal, hits)), class_="prose-text"))
+        body.append(el("div", icon("nothing"), prose or words("chat.refused"), class_="refused"))
+    elif prose:
+        body.append(prose)
     if stopped:
         body.append(el("p", words("chat.stopped"), class_="note"))
     if status:

@@ -102,6 +102,11 @@ async function follow(link) {
     document.body.classList.add("reading"); // it is there already, closed
     return;
   }
+  if (verb === "open" && link.closest("#transcript")) {
+    clicked = link;
+    following = false;
+  }
+  if (verb === "retry") exchange = "";
   if (verb === "sources") document.body.classList.add("sources-open");
   if (verb === "conversation" || verb === "new") document.body.classList.remove("side-open", "sources-open", "reading");
   press(verb, value);
@@ -132,9 +137,11 @@ document.addEventListener("keydown", (event) => {
 
 // What Gradio draws is watched, not patched: the reader opens when its content arrives, the talk follows its end.
 let reader = "";
+let clicked = null;
 let conversation = null;
 let base = null;
-let atEnd = true;
+let exchange = "";
+let following = true;
 
 function opened() {
   const shown = one("#reader .reader");
@@ -147,6 +154,8 @@ function opened() {
     const mark = text?.querySelector("mark") || text?.querySelector(".in-chunk");
     if (mark) text.scrollTop += mark.getBoundingClientRect().top - text.getBoundingClientRect().top - text.clientHeight / 3;
     text?.focus({ preventScroll: true });
+    clicked?.scrollIntoView({ block: "nearest" }); // the talk has become narrower, so what was clicked has moved
+    clicked = null;
   });
 }
 
@@ -161,7 +170,6 @@ function addressed() {
     if (id) url.searchParams.set("c", id);
     else url.searchParams.delete("c");
     conversation = id;
-    atEnd = true;
   }
   if (kb !== undefined && kb !== base) {
     if (base !== null) url.searchParams.set("kb", kb);
@@ -190,6 +198,7 @@ function tabbed() {
   if (last > 0) tabs[last]?.click();
 }
 
+// The talk follows an answer as it grows, until its question has reached the top: reading begins at the beginning.
 function kept() {
   const talk = one("#transcript");
   if (!talk) return;
@@ -197,9 +206,18 @@ function kept() {
     talk.dataset.watched = "yes";
     talk.setAttribute("role", "log");
     talk.setAttribute("aria-live", "polite");
-    talk.addEventListener("scroll", () => (atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80), { passive: true });
+    for (const name of ["wheel", "touchmove", "pointerdown"]) {
+      talk.addEventListener(name, () => (following = false), { passive: true });
+    }
   }
-  if (atEnd && talk.querySelector(".message")) talk.scrollTop = talk.scrollHeight;
+  const questions = talk.querySelectorAll(".question");
+  const now = `${conversation} ${questions.length}`;
+  if (now !== exchange) {
+    exchange = now;
+    following = true;
+  }
+  const last = questions[questions.length - 1];
+  if (following && last) talk.scrollTop += last.getBoundingClientRect().top - talk.getBoundingClientRect().top - 20;
 }
 
 function drawn() {
