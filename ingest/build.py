@@ -5,29 +5,33 @@ the next run removes.
 """
 
 import fcntl
+import importlib
 import multiprocessing
 import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from ingest import split
+from ingest.child import die_with_parent
 from ingest.fill import Reporter, fill
 from ingest.known import KnownVectors
-from ingest.plan import Live, make_plan
+from ingest.plan import Live, Plan, make_plan
 from ingest.report import Report
 from ingest.scan import ScannedFile, scan
 from kb import words
 from kb.base import base_folder, generation_folder, read_sources
 from kb.catalog import Catalog
-from kb.embed import load_embedder
+from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError, SourceError
-from kb.index import Generation, GenerationWriter, verify
+from kb.index import Generation, GenerationWriter, disk_errors, verify
 from kb.jobs import Progress
 from kb.manifest import read_manifest, sync
 from kb.records import Skipped, Source
@@ -71,29 +75,50 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
             return report
         number = 1 + max(_numbers(folder), default=0)
         part = generation_folder(folder, number).with_suffix(".part")
-        base = None if plan.fresh else live
-        writer = GenerationWriter(part, base.folder if base else None)
         try:
-            with closing(KnownVectors(settings, embedder.fingerprint)) as known:
-                dead = fill(writer, plan, skipped, embedder, known, settings, report, progress)
-            with report.stage("write"):
-                progress(Progress("write", 0, 1, "generations"))
-                writer.finish(
-                    number, pipeline, embedder.fingerprint, dead + (base.manifest.dead if base else 0), report.summary()
-                )
+            with disk_errors(part), _verifier() as verifier:
+                verifier.submit(int)  # starts it now: its imports run while the index is written
+                _write_part(part, plan, live, skipped, pipeline, embedder, settings, report, progress)
+                with report.stage("verify"):
+                    progress(Progress("verify", 0, 1, "generations"))
+                    _verify_elsewhere(verifier, part)
+                with report.stage("publish"):
+                    _publish(name, part, number, settings)
         except BaseException:
-            writer.abandon()
+            rmtree(part, ignore_errors=True)
             raise
-        with report.stage("verify"):
-            progress(Progress("verify", 0, 1, "generations"))
-            _verify_elsewhere(part)
-        with report.stage("publish"):
-            _publish(name, part, number, settings)
         report.generation = number
         published = Generation(generation_folder(folder, number))
         report.take_counts(published.manifest, published.catalog.skipped())
         progress(Progress("publish", 1, 1, "generations"))
     return report
+
+
+def _write_part(
+    part: Path,
+    plan: Plan,
+    live: Live | None,
+    skipped: Sequence[Skipped],
+    pipeline: dict[str, Any],
+    embedder: Embedder,
+    settings: Settings,
+    report: Report,
+    progress: Reporter,
+) -> None:
+    """Everything up to the manifest."""
+    base = None if plan.fresh else live
+    writer = GenerationWriter(part, base.folder if base else None)
+    try:
+        with closing(KnownVectors(settings, embedder.fingerprint)) as known:
+            dead = fill(writer, plan, skipped, embedder, known, settings, report, progress)
+        if base:
+            dead += base.manifest.dead
+        with report.stage("write"):
+            progress(Progress("write", 0, 1, "generations"))
+            writer.finish(int(part.stem), pipeline, embedder.fingerprint, dead, report.summary())
+    except BaseException:
+        writer.close()
+        raise
 
 
 def go_back(name: str, settings: Settings) -> int:
@@ -176,10 +201,21 @@ def _numbers(folder: Path) -> list[int]:
     return [int(path.name) for path in (folder / "generations").glob("[0-9]" * 4)]
 
 
-def _verify_elsewhere(part: Path) -> None:
-    """`verify` in a fresh process: one that wrote an index sees its own memory, not what is on disk."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pool.submit(verify, part).result(_VERIFY_SECONDS)
+def _verifier() -> ProcessPoolExecutor:
+    """A process that writes no index: one that wrote it sees its own memory, not what is on disk."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start_verifier)
+
+
+def _start_verifier() -> None:
+    die_with_parent()
+    importlib.import_module("chromadb.api.rust")
+
+
+def _verify_elsewhere(verifier: ProcessPoolExecutor, part: Path) -> None:
+    try:
+        verifier.submit(verify, part).result(_VERIFY_SECONDS)
+    except (BrokenProcessPool, TimeoutError) as error:
+        raise BaseError(f"The check of the new index did not end ({type(error).__name__}): the old one still serves.") from error
 
 
 def _publish(name: str, part: Path, number: int, settings: Settings) -> None:

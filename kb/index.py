@@ -4,11 +4,14 @@ A generation never changes once it has its manifest. Builders work in `0007.part
 what a process has opened to itself, so an unchanging folder is also what makes it safe to read from many processes.
 """
 
+import re
 import shutil
+import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +165,22 @@ class Generation:
         return {self._searcher.doc(address)["id"][0] for _, address in every.hits}
 
 
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """One sentence for what the system, SQLite, chromadb and tantivy raise when a disk is full or failing."""
+    from chromadb.errors import ChromaError
+
+    try:
+        yield
+    except (OSError, sqlite3.Error, ChromaError, ValueError) as error:
+        # tantivy has no error of its own: a ValueError that does not speak of the disk is a bug of ours.
+        if isinstance(error, ValueError) and not re.search(r"\bI/?O\b|os error", str(error)):
+            raise
+        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free // 1024**2
+        what = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BaseError(f"{folder} cannot be written ({what}; {free} MiB are free): the old index still serves.") from error
+
+
 class GenerationWriter:
     """Builds one generation in `folder`, from nothing or from a copy of `base`. Not for threads."""
 
@@ -228,10 +247,9 @@ class GenerationWriter:
         write_manifest(self.folder, manifest)
         return manifest
 
-    def abandon(self) -> None:
-        """Close and remove everything."""
+    def close(self) -> None:
+        """Let go of the files without finishing; the folder is of no use then."""
         _close_chroma(self._client)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def verify(folder: Path) -> None:

@@ -132,6 +132,8 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
             "middleware": [Middleware(Door, login=address.login, hosts=hosts)],
         },
     )
+    # The tunnel stands; from here on Gradio would serve shared pages with scripts from its own bucket on the internet.
+    blocks.share = False
     threading.Thread(target=_warm, args=(core,), daemon=True).start()
     if block:
         print(f"InternKB is at {address.url}  (Ctrl-C stops it)", flush=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -25,7 +26,15 @@ class Run:
     generation: int = 0
     found: bool = False  # retrieval has spoken
     end: Done | Failed | None = None
+    left = False  # the page shows something else by now
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    over: threading.Event = field(default_factory=threading.Event)  # nothing of it will be drawn any more
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """End it early; from any thread."""
+        if self.loop:
+            self.loop.call_soon_threadsafe(self.stopped.set)
 
     def take(self, event: Event) -> None:
         match event:

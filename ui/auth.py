@@ -104,3 +104,8 @@ class Sessions:
 def owner(request: Any) -> str:
     """Whose conversations a request may see."""
     return getattr(request, "username", None) or LOCAL
+
+
+def tab_of(request: Any) -> tuple[str, str]:
+    """Which browser tab of whom a request is from. The tab names itself, so its name alone proves nothing."""
+    return owner(request), getattr(request, "session_hash", None) or ""

@@ -8,7 +8,7 @@ import gradio as gr
 from kb import BaseError, KBError
 from ui import reader, transcript
 from ui.asking import Run, cited_numbers
-from ui.auth import owner
+from ui.auth import owner, tab_of
 from ui.core import Core
 from ui.notice import warn
 from ui.render import carry
@@ -20,7 +20,7 @@ SKIP = gr.skip()
 class Citations:
     """Handlers that take a conversation, the ordinal of a message in it and the number of a source: never a path."""
 
-    def __init__(self, core: Core, words: Words, runs: Mapping[str, Run]) -> None:
+    def __init__(self, core: Core, words: Words, runs: Mapping[tuple[str, str], Run]) -> None:
         self.core = core
         self.words = words
         self.runs = runs
@@ -64,7 +64,7 @@ class Citations:
         Raises:
             BaseError: no such conversation of this user, or no such message in it.
         """
-        run = self.runs.get(request.session_hash or "")
+        run = self.runs.get(tab_of(request))
         if run and run.conversation == conversation and str(run.ordinal) == ordinal:
             return run
         stored = self.core.state.messages(conversation or "", owner(request))

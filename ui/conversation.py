@@ -12,17 +12,18 @@ from kb import BaseError, KBError
 from kb.records import Done, Failed, Turn
 from ui import transcript
 from ui.asking import Run, follow
-from ui.auth import owner
+from ui.auth import owner, tab_of
 from ui.citations import Citations
 from ui.core import Core
 from ui.notice import warn
-from ui.render import Html, carry, join
+from ui.render import Html, carry
 from ui.words import Words
 
 MAX_QUESTION = 4000
 MAX_TITLE = 80
 EXAMPLES = 4
 SKIP = gr.skip()
+_PATIENCE = 2.0  # seconds to wait for an answer to end
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -48,7 +49,7 @@ class Conversations:
     def __init__(self, core: Core, words: Words) -> None:
         self.core = core
         self.words = words
-        self.runs: dict[str, Run] = {}  # browser tab (session) → the answer that is being written in it
+        self.runs: dict[tuple[str, str], Run] = {}  # browser tab → the answer that is being written in it
         self.citations = Citations(core, words, self.runs)
 
     # Conversations
@@ -63,6 +64,7 @@ class Conversations:
 
     def new(self, kb: str | None, request: gr.Request) -> View:
         """An empty chat."""
+        self._leave(request)
         return View(
             "",
             past=carry(self._welcome(kb)),
@@ -73,6 +75,7 @@ class Conversations:
 
     def open(self, conversation: str, kb: str | None, request: gr.Request) -> View:
         """A stored conversation, with the sources of its last answer."""
+        self._leave(request)
         return self._guarded(self._shown, conversation, request) or self.new(kb, request)
 
     def refresh(self, conversation: str, kb: str | None, request: gr.Request) -> View:
@@ -99,6 +102,7 @@ class Conversations:
 
     def clear(self, conversation: str, kb: str | None, request: gr.Request) -> View:
         """Delete the messages on the page."""
+        self._leave(request)
         if conversation:
             self._guarded(self.core.state.truncate, conversation, owner(request), 0)
         return self.new(kb, request) if not conversation else self.open(conversation, kb, request)
@@ -133,26 +137,22 @@ class Conversations:
 
     def stop(self, request: gr.Request) -> None:
         """End the answer that is being written in this browser tab; what stands so far is kept."""
-        run = self.runs.get(request.session_hash or "")
+        run = self.runs.get(tab_of(request))
         if run:
-            run.stopped.set()
+            run.stop()
 
     async def _answer(
         self, question: str, conversation: str, kb: str | None, keep: int | None, request: gr.Request
     ) -> AsyncGenerator[View, None]:
+        # At once, before anything is awaited: a second question from this tab is refused from now on.
+        tab = tab_of(request)
+        run = self.runs[tab] = Run(conversation, 0, loop=asyncio.get_running_loop())
         try:
-            run, history, base, snapshot = await asyncio.to_thread(self._begin, question, conversation, kb, keep, owner(request))
-        except KBError as error:
-            warn(str(error))
-            yield View()
-            return
-        session = request.session_hash or ""
-        self.runs[session] = run
-        try:
+            history, base, snapshot = await asyncio.to_thread(self._begin, run, question, kb, keep, owner(request))
             yield View(
                 run.conversation,
                 past=carry(transcript.messages(self.words, history, last_is_open=False)),
-                live=self._live(question, run),
+                live=carry(transcript.exchange(self.words, question, run)),
                 sources=carry(transcript.no_sources(self.words)),
                 listed=self._list(run.conversation, base.name, request),
                 question="",
@@ -166,7 +166,7 @@ class Conversations:
                     # The panel is drawn when the passages are found, not with every word.
                     drawn = SKIP if sources_of == len(run.hits) else self.citations.panel(run, base.name)
                     sources_of = len(run.hits)
-                    yield View(live=self._live(question, run), sources=drawn)
+                    yield View(live=carry(transcript.exchange(self.words, question, run)), sources=drawn)
         except KBError as error:
             run.end = Failed(str(error))
         except Exception:  # a bug: the page must come back to life, the terminal gets the whole story
@@ -174,31 +174,41 @@ class Conversations:
             run.end = Failed(self.words("chat.bug"))
         finally:
             # Also when the page was closed: what was written is kept, and nothing goes on behind it.
-            self.runs.pop(session, None)
+            self.runs.pop(tab, None)
             self._keep(run, owner(request))
-        yield View(
-            live=self._live(question, run, ended=True),
-            sources=self.citations.panel(run, base.name) if run.found else SKIP,
-            send=gr.Button(visible=True),
-            stop=gr.Button(visible=False),
-        )
+            run.over.set()
+        if run.ordinal == 0:  # refused before it began: the page stays as it is
+            warn(run.end.message if isinstance(run.end, Failed) else self.words("chat.bug"))
+            yield View()
+            return
+        last = View(send=gr.Button(visible=True), stop=gr.Button(visible=False))
+        if not run.left:
+            panel = self.citations.panel(run, base.name) if run.found else SKIP
+            last = last._replace(live=carry(transcript.exchange(self.words, question, run, ended=True)), sources=panel)
+        yield last
 
-    def _begin(
-        self, question: str, conversation: str, kb: str | None, keep: int | None, who: str
-    ) -> tuple[Run, list[Any], Any, Any]:
+    def _begin(self, run: Run, question: str, kb: str | None, keep: int | None, who: str) -> tuple[list[Any], Any, Any]:
         state = self.core.state
-        name = self.citations.kb_of(conversation, who) if conversation else kb
+        name = self.citations.kb_of(run.conversation, who) if run.conversation else kb
         if not name:
             raise BaseError(self.words("chat.welcome.none.about"))
         base = self.core.base(name)
         snapshot = base.snapshot()
-        if not conversation:
-            conversation = state.new_conversation(who, name, " ".join(question.split())[:MAX_TITLE])
+        conversation = run.conversation or state.new_conversation(who, name, " ".join(question.split())[:MAX_TITLE])
         if keep is not None:
             state.truncate(conversation, who, keep)
         history = state.messages(conversation, who)
         state.add_message(conversation, who, "user", question)
-        return Run(conversation, len(history) + 1), history, base, snapshot
+        run.conversation, run.ordinal = conversation, len(history) + 1
+        return history, base, snapshot
+
+    def _leave(self, request: gr.Request) -> None:
+        """The page turns to something else: the answer being written in it is ended, and must not draw over that."""
+        run = self.runs.get(tab_of(request))
+        if run:
+            run.left = True
+            run.stop()
+            run.over.wait(_PATIENCE)
 
     def _keep(self, run: Run, who: str) -> None:
         if run.text and not isinstance(run.end, Failed):
@@ -215,35 +225,6 @@ class Conversations:
                     refused=refused,
                 )
 
-    def _live(self, question: str, run: Run, ended: bool = False) -> str:
-        words, end = self.words, run.end
-        parts = [transcript.question(question)]
-        status = ""
-        if not ended and not run.text:
-            count = len({hit.chunk.document for hit in run.hits})
-            status = words("chat.reading", passages=len(run.hits), documents=count) if run.hits else words("chat.searching")
-        refused, seconds = (end.refused, end.seconds) if isinstance(end, Done) else (False, None)
-        if run.text or status or isinstance(end, Done):
-            parts.append(
-                transcript.answer(
-                    words,
-                    run.ordinal,
-                    run.text,
-                    run.hits,
-                    refused=refused,
-                    last=ended,
-                    writing=not ended,
-                    status=status,
-                    stopped=ended and end is None,
-                    seconds=seconds,
-                )
-            )
-        if ended and isinstance(end, Failed):
-            parts.append(transcript.failure(words, end.message))
-        elif ended and not run.text and end is None:
-            parts.append(transcript.failure(words, words("chat.unanswered")))
-        return carry(transcript.frame(run.conversation, join(*parts)))
-
     # What several of them need
 
     def _guarded(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T | None:
@@ -255,7 +236,7 @@ class Conversations:
             return None
 
     def _problem(self, question: str, request: gr.Request) -> str:
-        if (request.session_hash or "") in self.runs:
+        if tab_of(request) in self.runs:
             return self.words("chat.busy")
         if not question:
             return self.words("chat.empty")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kb.records import Hit, Quote
+from kb.records import Done, Failed, Hit, Quote
+from ui.asking import Run
 from ui.render import Child, Html, el, icon, join, link, markdown
 from ui.words import Words
 
@@ -86,6 +87,37 @@ def failure(words: Words, message: str) -> Html:
     return el(
         "div", el("p", icon("warning"), message, class_="failure"), el("div", retry, class_="tools"), class_="message answer"
     )
+
+
+def exchange(words: Words, question_: str, run: Run, *, ended: bool = False) -> Html:
+    """A question and its answer as far as it is written, or as it has `ended`."""
+    end = run.end
+    parts = [question(question_)]
+    status = ""
+    if not ended and not run.text:
+        count = len({hit.chunk.document for hit in run.hits})
+        status = words("chat.reading", passages=len(run.hits), documents=count) if run.hits else words("chat.searching")
+    refused, seconds = (end.refused, end.seconds) if isinstance(end, Done) else (False, None)
+    if run.text or status or isinstance(end, Done):
+        parts.append(
+            answer(
+                words,
+                run.ordinal,
+                run.text,
+                run.hits,
+                refused=refused,
+                last=ended and not isinstance(end, Failed),
+                writing=not ended,
+                status=status,
+                stopped=ended and end is None,
+                seconds=seconds,
+            )
+        )
+    if ended and isinstance(end, Failed):
+        parts.append(failure(words, end.message))
+    elif ended and not run.text and end is None:
+        parts.append(failure(words, words("chat.unanswered")))
+    return frame(run.conversation, join(*parts))
 
 
 def messages(words: Words, stored: Sequence[Any], last_is_open: bool = True) -> Html:

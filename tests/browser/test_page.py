@@ -145,6 +145,13 @@ def test_adding_a_folder_turns_to_its_base(app: SimpleNamespace, open_page: Open
     page.wait_for_selector(".totals h2:text('new base')")
     page.wait_for_selector(".job progress")
     assert app.core.added == [("new base", "/somewhere/recipes")]
+    page.click(".sources .acts a >> nth=1")
+    page.click("dialog button.no")
+    page.click(".sources .acts a >> nth=0")
+    page.wait_for_selector(".sources .paused")
+    page.click(".sources .acts a >> nth=1")
+    page.click("dialog button.yes")
+    page.wait_for_selector("#base-sources .empty")
     tab(page, 0)
     page.wait_for_selector(".welcome h2:text('No documents yet')")
 

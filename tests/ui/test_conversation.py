@@ -106,8 +106,10 @@ def test_stop_keeps_what_stands(chat: Conversations, core: FakeCore) -> None:
         async for view in chat.ask("How long to boil noodles?", "", "default", request()):
             views.append(view)
             if len(views) == 4:
-                chat.stop(request("someone else"))
-                assert not chat.runs["s1"].stopped.is_set()
+                chat.stop(request("another tab"))
+                chat.stop(request(user="someone else"))
+                await asyncio.sleep(0)
+                assert not chat.runs["local", "s1"].stopped.is_set()
                 chat.stop(request())
         return views
 
@@ -156,7 +158,8 @@ def test_a_bug_shows_no_inside(chat: Conversations, core: FakeCore, caplog: pyte
 
 def test_nothing_found_says_so(chat: Conversations) -> None:
     views = ask(chat, "xylophone?")
-    assert "Not found in the documents" in views[-1].live
+    assert 'class="refused"' in views[-1].live
+    assert "Nothing fits." in views[-1].live
     assert "Nothing in the documents came close" in views[-1].sources
 
 
@@ -186,6 +189,44 @@ def test_one_answer_at_a_time_in_a_tab(chat: Conversations, core: FakeCore) -> N
         await views.aclose()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("turn", ["new", "open", "clear"])
+def test_turning_to_another_conversation_ends_the_answer_and_is_not_drawn_over(
+    chat: Conversations, core: FakeCore, turn: str
+) -> None:
+    other = ask(chat, "Where to keep noodles?")[0].conversation
+    core.pause = 0.05
+
+    async def run() -> tuple[list[View], int]:
+        views, turned = [], 0
+        async for view in chat.ask("How long to boil noodles?", "", "default", request()):
+            views.append(view)
+            if len(views) == 3:
+                arguments = ("default", request()) if turn == "new" else (other, "default", request())
+                task = asyncio.create_task(asyncio.to_thread(getattr(chat, turn), *arguments))
+                turned = len(views)
+        assert (await task).past
+        return views, turned
+
+    views, turned = asyncio.run(run())
+    assert core.closed[-1] == "early"
+    assert views[-1].live == SKIP
+    assert views[-1].send.visible is True
+    assert len(views) <= turned + 2
+
+
+def test_two_questions_at_the_same_moment_are_one(chat: Conversations, core: FakeCore) -> None:
+    async def one() -> list[View]:
+        return [view async for view in chat.ask("How long to boil noodles?", "", "default", request())]
+
+    async def both() -> list[list[View]]:
+        return await asyncio.gather(one(), one())
+
+    with pytest.warns(UserWarning, match="still being written"):
+        answers = asyncio.run(both())
+    assert answers[1] == [View()]
+    assert len(core.state.conversations("local")) == 1
 
 
 def test_nobody_sees_anothers_conversation(chat: Conversations, core: FakeCore) -> None:

@@ -3,13 +3,19 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from gradio import networking
 
+from tests.ui.conftest import a_core, free_port
 from ui import auth
+from ui.address import Address
+from ui.app import launch
+from ui.auth import parse_login
 from ui.web import SESSION_COOKIE
 
 PAGES = ["/", "/zh"]
@@ -146,6 +152,20 @@ def test_static_files_are_kept_by_the_browser_only_with_their_hash(served: Simpl
 
 def log_in(client: httpx.Client, password: str, user: str = "ann") -> httpx.Response:
     return client.post("/login", data={"user": user, "password": password})
+
+
+def test_a_shared_page_loads_nothing_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networking, "setup_tunnel", lambda **_: "https://abc.gradio.live")
+    monkeypatch.setattr(auth.Brakes, "_left", lambda self, key, now: 0.0)
+    address = Address(port=free_port(), share=True, login=parse_login("ann:correct horse"))
+    blocks = launch(a_core(tmp_path, public=True), address, block=False)
+    with httpx.Client(base_url=address.url, headers={"host": "abc.gradio.live", "accept-language": "en"}) as client:
+        assert client.get("/").headers["location"] == "./login"
+        client.cookies.set(SESSION_COOKIE, log_in(client, "correct horse").cookies[SESSION_COOKIE])
+        page = client.get("/").text
+    blocks.close()
+    assert "gradio-app" in page
+    assert "amazonaws" not in page
 
 
 @pytest.fixture
