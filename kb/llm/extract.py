@@ -133,6 +133,7 @@ class Worth:
     """What each word of a question is worth in a generation."""
 
     def __init__(self, question_words: Sequence[str], generation: Generation) -> None:
+        self._count = len(set(question_words))
         total = max(1, generation.manifest.chunks)
         in_chunks = {word: generation.frequency(word) for word in question_words}
         self._worth = {word: math.log(1 + total / (0.5 + n)) for word, n in in_chunks.items() if n}
@@ -140,6 +141,9 @@ class Worth:
         rarest = max(self._worth.values(), default=1.0)
         self._missing = rarest * sum(not n for n in in_chunks.values())
         self.total = (sum(self._worth.values()) + self._missing) or 1.0
+
+    def __len__(self) -> int:
+        return self._count
 
     def of(self, text: str) -> dict[str, float]:
         """The question's words in `text`, each with its worth."""
@@ -164,7 +168,9 @@ def _support(hits: Sequence[Hit], worth: Worth) -> float:
 def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
     """Quote what answers `question`, asked after the questions `before`, out of `hits`; or say that nothing does."""
     worth = Worth(list(dict.fromkeys(word for text in (question, *before) for word in content_words(text))), generation)
-    if not hits or _support(hits, worth) < ENOUGH:
+    own = Worth(content_words(question), generation)
+    changes_topic = len(own) > 2 and bool(hits) and _support(hits, own) < ENOUGH / 2
+    if not hits or changes_topic or _support(hits, worth) < ENOUGH:
         return _refusal(question, bool(hits))
     command = bool(_COMMAND.search(question))
     scored: list[tuple[float, Hit, Unit]] = []

@@ -12,7 +12,7 @@ def test_every_file_is_indexed_or_reported(data_base: Path, tmp_path: Path) -> N
     folder = tmp_path / "folder"
     folder.mkdir()
     good, bad = nasty.build(folder)
-    settings = kb.load_settings(data_base=data_base, load_seconds=20)
+    settings = kb.load_settings(data_base=data_base, load_seconds=20, max_file_mib=1)
     ingest.add_source(settings, "default", folder)
     report = ingest.reindex("default", settings)
     base = kb.KnowledgeBase.open("default", settings)

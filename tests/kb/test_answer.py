@@ -70,6 +70,13 @@ def test_a_follow_up_uses_the_history(base: kb.KnowledgeBase) -> None:
     assert found.hits[0].path == "xtuner/README.md"
 
 
+def test_history_does_not_answer_a_question_about_something_else(base: kb.KnowledgeBase) -> None:
+    history = [Turn("user", "怎么用 xtuner 合并 adapter？"), Turn("assistant", "用 convert merge。")]
+    done = events_of(base, "火星上的咖啡馆几点开门？", history)[-1]
+    assert isinstance(done, Done)
+    assert done.refused
+
+
 @pytest.mark.parametrize("question", ["", "   ", "\n"])
 def test_no_question(base: kb.KnowledgeBase, question: str) -> None:
     [only] = events_of(base, question)
