@@ -14,17 +14,20 @@ from kb.errors import KBError
 
 if TYPE_CHECKING:
     from kb.jobs import Progress
+    from kb.settings import Settings
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ingest",
-        description="Index folders and files into a knowledge base. Sources are remembered: without SOURCE, all are indexed "
-        "again, and only what has changed is read.",
+        description="Index folders, files and git repositories into a knowledge base. Sources are remembered: "
+        "without SOURCE, all are indexed again, and only what has changed is read.",
     )
-    parser.add_argument("sources", nargs="*", metavar="SOURCE", type=Path, help="a folder or a file to add")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="a folder, a file, or URL#BRANCH of a git repository to add")
     parser.add_argument("--kb", default="default", metavar="NAME", help="the knowledge base (default: %(default)s)")
-    parser.add_argument("--remove", action="append", default=[], metavar="SOURCE", help="forget a source, by name or path")
+    parser.add_argument(
+        "--remove", action="append", default=[], metavar="SOURCE", help="forget a source, by name, path or address"
+    )
     parser.add_argument("--pause", action="append", default=[], metavar="SOURCE", help="do not read a source again")
     parser.add_argument("--resume", action="append", default=[], metavar="SOURCE", help="read a paused source again")
     parser.add_argument("--back", action="store_true", help="make the index before the live one live again, and index nothing")
@@ -64,11 +67,25 @@ class _Bars:
             self._bar.close()
 
 
+def _change_sources(args: argparse.Namespace, settings: "Settings") -> None:
+    from ingest.git import is_git_url
+    from ingest.sources import add_git_source, add_source, pause_source, remove_source
+
+    for which in args.remove:
+        remove_source(settings, args.kb, which)
+    for which in (*args.pause, *args.resume):
+        pause_source(settings, args.kb, which, which in args.pause)
+    for text in args.sources:
+        if is_git_url(text):
+            add_git_source(settings, args.kb, text, local=True)
+        else:
+            add_source(settings, args.kb, Path(text))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
     from ingest.build import go_back, reindex
-    from ingest.sources import add_source, pause_source, remove_source
     from kb.settings import load_settings
 
     progress_file = args.progress.open("a", encoding="utf-8") if args.progress else None
@@ -78,12 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.back:
             print(f"Knowledge base {args.kb!r} answers from generation {go_back(args.kb, settings)} again.")
             return 0
-        for which in args.remove:
-            remove_source(settings, args.kb, which)
-        for which in (*args.pause, *args.resume):
-            pause_source(settings, args.kb, which, which in args.pause)
-        for path in args.sources:
-            add_source(settings, args.kb, path)
+        _change_sources(args, settings)
         report = reindex(args.kb, settings, bars)
     except KBError as error:
         print(f"ingest: {error}", file=sys.stderr)

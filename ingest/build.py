@@ -4,25 +4,23 @@ The live generation serves until the last step, which moves one pointer; a crash
 the next run removes.
 """
 
-import fcntl
 import importlib
 import multiprocessing
-import os
 import sqlite3
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from ingest import split
+from ingest import git, split
 from ingest.child import die_with_parent
 from ingest.fill import Reporter, fill
 from ingest.known import KnownVectors
+from ingest.lock import locked
 from ingest.plan import Live, Plan, make_plan
 from ingest.report import Report
 from ingest.scan import ScannedFile, scan
@@ -54,10 +52,12 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
     if not sources and State(settings).live(name) is None:
         raise SourceError(f"Knowledge base {name!r} has no sources yet: `python -m ingest SOURCE --kb {name}` adds one.")
     report = Report(name)
-    with _locked(folder):
+    with locked(folder):
         _clean(folder)
+        git.clean(folder, {Path(source.path) for source in sources if source.url})
         progress(Progress("scan", 0, len(sources), "sources"))
         with report.stage("scan"):
+            commits = _fetch(sources)
             files, skipped = _scan([source for source in sources if not source.paused], settings)
         with report.stage("load model"):
             embedder = load_embedder(settings)
@@ -66,6 +66,7 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
         files += _as_they_were(live, paused)
         skipped += [entry for entry in live.catalog.skipped(by_scan_only=True) if entry.source in paused] if live else []
         pipeline = {"split": split.VERSION, "words": words.VERSION, "chunk_chars": settings.chunk_chars}
+        report.commits = (_commits_of(live, paused) if live else {}) | commits
         plan = make_plan(live, files, skipped, pipeline, embedder.fingerprint)
         report.added, report.changed, report.moved = plan.added, plan.changed, plan.moved
         report.removed, report.unchanged = plan.removed, plan.unchanged
@@ -132,7 +133,7 @@ def go_back(name: str, settings: Settings) -> int:
     live = state.live(name)
     if live is None:
         raise BaseError(f"Knowledge base {name!r} has not been indexed yet: there is nothing to go back to.")
-    with _locked(folder):
+    with locked(folder):
         older = [number for number in _numbers(folder) if number < live]
         if not older:
             raise BaseError(f"Knowledge base {name!r} has no generation before {live}: only the last one is kept.")
@@ -158,25 +159,24 @@ def _scan(sources: Sequence[Source], settings: Settings) -> tuple[list[ScannedFi
     return list(files.values()), skipped
 
 
+def _fetch(sources: Sequence[Source]) -> dict[str, dict[str, str]]:
+    """Bring the clones of repositories up to date; name → address and commit."""
+    return {
+        source.name: {"url": source.url, "commit": git.update(Path(source.path), source.url, source.branch)}
+        for source in sources
+        if source.url and not source.paused
+    }
+
+
+def _commits_of(live: Live, paused: Collection[str]) -> dict[str, dict[str, str]]:
+    """The commits that paused sources were indexed at."""
+    return {name: value for name, value in live.manifest.report.get("commits", {}).items() if name in paused}
+
+
 def _as_they_were(live: Live | None, paused: dict[str, Path]) -> list[ScannedFile]:
     """The files of paused sources, as the live generation has them."""
     states = [state for state in live.catalog.files() if state.source in paused] if live else []
     return [ScannedFile(s.source, s.path, paused[s.source] / s.path, s.size, s.mtime_ns, s.sha256, s.aliases) for s in states]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer a knowledge base. The kernel lets the lock go with the process, however that ends."""
-    with (folder / "writer.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise BaseError(f"Knowledge base {folder.name!r} is being indexed already by {file.read().strip()}.") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        file.flush()
-        yield
 
 
 def _clean(folder: Path) -> None:

@@ -29,6 +29,7 @@ class Report:
     embedded: int = 0
     reused: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    commits: dict[str, dict[str, str]] = field(default_factory=dict)  # source → url and commit, for repositories
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager

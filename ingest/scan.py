@@ -17,7 +17,7 @@ from kb.settings import Settings
 TEXT_FORMATS: dict[str, DocumentKind] = {"md": "markdown", "markdown": "markdown", "txt": "text", "rst": "rst"}
 ROW_FORMATS = frozenset({"ipynb", "jsonl"})
 FOREIGN_FORMATS = frozenset({"html", "htm", "pdf", "docx", "pptx", "xlsx", "epub", "odt"})
-_READ = TEXT_FORMATS.keys() | ROW_FORMATS | FOREIGN_FORMATS
+FORMATS = TEXT_FORMATS.keys() | ROW_FORMATS | FOREIGN_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def scan(source: Source, settings: Settings) -> Scan:
     if root.is_file():
         found: Iterator[_Found] = iter([(root, shown(root.name), None)])
     elif root.is_dir():
-        found = _walk(root)
+        found = _walk(root, settings.data_base)
     else:
         raise SourceError(f"Source {source.name!r}: there is no file or folder {root}.")
     files: list[ScannedFile] = []
@@ -78,8 +78,8 @@ def format_of(path: Path) -> str:
 _Found = tuple[Path, str, Unreadable | None]  # where it is, its path to show, and why it is left out if it is
 
 
-def _walk(root: Path) -> Iterator[_Found]:
-    """Everything under `root`, folder by folder; a folder that is left out comes once, with "/" at its end."""
+def _walk(root: Path, own: Path) -> Iterator[_Found]:
+    """Everything under `root`, folder by folder; a folder that is left out (`own` is one) comes once, with "/" at its end."""
     pending: list[tuple[str, Ignore]] = [("", Ignore())]
     while pending:
         folder, ignore = pending.pop()
@@ -97,7 +97,7 @@ def _walk(root: Path) -> Iterator[_Found]:
         for entry in entries:
             inner = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            why = _why_not(entry, inner, is_folder, root, ignore)
+            why = Unreadable("own") if root / inner == own else _why_not(entry, inner, is_folder, root, ignore)
             if is_folder and why is None:
                 pending.append((inner, ignore))
             else:
@@ -117,7 +117,7 @@ def _why_not(entry: os.DirEntry[str], path: str, is_folder: bool, root: Path, ig
     if not entry.is_file(follow_symlinks=False):
         return Unreadable("special")
     extension = format_of(Path(entry.name))
-    if extension in _READ:
+    if extension in FORMATS:
         return None
     if LICENCE_NAME.fullmatch(entry.name):
         return Unreadable("licence")

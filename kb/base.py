@@ -42,10 +42,13 @@ def base_folder(settings: Settings, name: str) -> Path:
 
 
 def read_sources(folder: Path) -> list[Source]:
-    """The sources remembered in a knowledge base's folder, in the order they were added."""
+    """The sources remembered in a knowledge base's folder, in the order they were added.
+
+    A relative path lies in that folder: clones and uploads, which move with it.
+    """
     try:
         value = json.loads((folder / "sources.json").read_text("utf-8"))
-        return [Source(**row) for row in value["sources"]]
+        return [Source(**row | {"path": str(folder / row["path"])}) for row in value["sources"]]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:

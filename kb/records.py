@@ -7,6 +7,7 @@ DocumentKind = Literal["markdown", "text", "rst"]
 
 # Why a file (or a row of a file) is not in the index. {detail} is the name, number or message that makes it checkable.
 WHY_SKIPPED: dict[str, str] = {
+    "own": "where InternKB keeps its own files",
     "gitignored": "named by {detail}",
     "hidden": "in a hidden folder or file",
     "licence": "a licence text",
@@ -37,12 +38,20 @@ PROBLEMS = frozenset({"too-big", "unreadable", "vanished", "binary", "encoding",
 class Source:
     """A folder or a file that a knowledge base is made from. `name` is unique within its knowledge base.
 
-    A paused source is not read again; what is indexed of it stays as it is.
+    A paused source is not read again; what is indexed of it stays as it is. A source with a `url` is a git repository,
+    at the head of `branch` (empty: the one the repository offers), and `path` is where its clone stands.
     """
 
     name: str
     path: str
     paused: bool = False
+    url: str = ""
+    branch: str = ""
+
+    @property
+    def where(self) -> str:
+        """What a person knows the source by."""
+        return f"{self.url}#{self.branch}" if self.branch else self.url or self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def _status(settings: Settings, as_json: bool) -> int:
     state = State(settings)
     rows = []
     for name in KnowledgeBase.names(settings):
-        row: dict[str, Any] = {"kb": name, "sources": [source.path for source in KnowledgeBase(name, settings).sources()]}
+        row: dict[str, Any] = {"kb": name, "sources": [source.where for source in KnowledgeBase(name, settings).sources()]}
         if state.live(name) is not None:
             manifest = KnowledgeBase(name, settings).manifest()
             row |= {"generation": manifest.number, "documents": manifest.documents, "chunks": manifest.chunks,

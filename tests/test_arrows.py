@@ -21,7 +21,7 @@ ONLY_IN = {
     "gradio": {"ui"},
     "chromadb": {"kb/index.py"},
     "tantivy": {"kb/index.py"},
-    "subprocess": {"kb/jobs.py", "ingest/load.py"},
+    "subprocess": {"kb/jobs.py", "ingest/load.py", "ingest/git.py"},
     "unstructured": {"ingest"},
     "xtuner": set(),
     "lmdeploy": set(),

@@ -142,6 +142,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "unit.sources": ("sources", "个来源"),
     "unit.other": ("{unit}", "{unit}"),
     # Why a file was left out; the codes are kb.records.WHY_SKIPPED's
+    "why.own": ("where InternKB keeps its own files", "InternKB 自己的文件所在之处"),
     "why.gitignored": ("named by {detail}", "被 {detail} 排除"),
     "why.hidden": ("in a hidden folder or file", "位于隐藏文件夹或为隐藏文件"),
     "why.licence": ("a licence text", "许可证文本"),
@@ -164,6 +165,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "why.bad-row": ("a row that is not {{id, title, text}}: {detail}", "不是 {{id, title, text}} 的行：{detail}"),
     "why.other": ("{reason} ({detail})", "{reason}（{detail}）"),
     # Short reasons, for the filter
+    "reason.own": ("InternKB's own", "InternKB 自身"),
     "reason.gitignored": ("Ignored", "已被忽略规则排除"),
     "reason.hidden": ("Hidden", "隐藏"),
     "reason.licence": ("Licence", "许可证"),

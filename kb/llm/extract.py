@@ -21,7 +21,8 @@ _MAX_QUOTES = 3
 _MAX_LINES = 60  # of one quotation
 _PARAGRAPH = 400  # characters; a longer one is quoted by the sentence
 _LED = 1000  # characters of a list or block that belongs to the line that introduces it
-_HEADING_SHARE = 0.5  # a word in the heading counts half for what stands under it
+_HEADING_SHARE = 0.5  # a word in the heading counts half for what stands under it,
+_ASKED_BY_HEADING = 0.8  # but in full where the headings have that share of the question: there they ask it themselves
 _NEXT_SHARE = 0.6  # a further quotation is worth at least this share of the first
 _RANK_DISCOUNT = 0.06  # what a later hit says counts that much less, each rank
 
@@ -176,6 +177,8 @@ def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation:
     scored: list[tuple[float, Hit, Unit]] = []
     for hit in hits:
         above = worth.of(_above(hit))
+        if sum(above.values()) < _ASKED_BY_HEADING * worth.total:
+            above = {word: _HEADING_SHARE * value for word, value in above.items()}
         for unit in units(hit.chunk):
             scored.append((_score(unit, worth, above, command) * (1 - _RANK_DISCOUNT * (hit.n - 1)), hit, unit))
     scored.sort(key=lambda entry: -entry[0])
@@ -184,7 +187,7 @@ def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation:
 
 def _score(unit: Unit, worth: Worth, above: dict[str, float], command: bool) -> float:
     inside = worth.of(unit.text)
-    value = sum(inside.values()) + _HEADING_SHARE * sum(above[word] for word in above.keys() - inside.keys())
+    value = sum(inside.values()) + sum(above[word] for word in above.keys() - inside.keys())
     if unit.kind == "code":
         return value * (1.3 if command else 0.8)
     return value * min(1.0, len(unit.text) / 24)  # a title or a label is no answer

@@ -11,7 +11,7 @@ import pytest
 
 import ingest
 import kb
-from ingest.build import _locked
+from ingest.lock import locked
 from kb.base import generation_folder
 from kb.index import Generation, verify
 
@@ -188,7 +188,7 @@ def test_a_paused_source_stays_as_it_is_and_a_removed_one_leaves(settings: kb.Se
 
 def test_one_writer(settings: kb.Settings, docs: Path) -> None:
     ingest.add_source(settings, "default", docs)
-    with _locked(settings.data_base / "kbs" / "default"), pytest.raises(kb.BaseError, match=f"process {os.getpid()}"):
+    with locked(settings.data_base / "kbs" / "default"), pytest.raises(kb.BaseError, match=f"process {os.getpid()}"):
         ingest.reindex("default", settings)
 
 

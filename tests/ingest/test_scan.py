@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,7 +34,7 @@ def write(folder: Path, *paths: str, text: str = "") -> None:
         (folder / path).write_text(text or PROSE.format(n=f"{path} {n}"))
 
 
-def look(folder: Path, **given: int) -> Scan:
+def look(folder: Path, **given: Any) -> Scan:
     return scan(Source("s", str(folder)), Settings(**given))
 
 
@@ -293,3 +294,10 @@ def test_shown_paths_are_printable_and_stay_different(a: bytes, b: bytes) -> Non
     assert first.isprintable()
     assert (first == second) == (a == b)
     first.encode()
+
+
+def test_a_folder_that_holds_data_base_is_indexed_without_it(tmp_path: Path) -> None:
+    write(tmp_path, "docs/a.md", "docs/data_base/kbs/x/uploads/b.md")
+    result = look(tmp_path / "docs", data_base=tmp_path / "docs" / "data_base")
+    assert kept(result) == ["a.md"]
+    assert reasons(result) == {"data_base/": "own"}
