@@ -4,24 +4,20 @@ The live generation serves until the last step, which moves one pointer; a crash
 the next run removes.
 """
 
-import importlib
-import multiprocessing
 import sqlite3
 from collections.abc import Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from ingest import git, split
-from ingest.child import die_with_parent
 from ingest.fill import Reporter, fill
 from ingest.known import KnownVectors
 from ingest.lock import locked
 from ingest.plan import Live, Plan, make_plan
+from ingest.publish import add_generation, clean, numbers
 from ingest.report import Report
 from ingest.scan import ScannedFile, scan
 from kb import words
@@ -29,14 +25,12 @@ from kb.base import base_folder, generation_folder, read_sources
 from kb.catalog import Catalog
 from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError, SourceError
-from kb.index import Generation, GenerationWriter, disk_errors, verify
+from kb.index import Generation, GenerationWriter
 from kb.jobs import Progress
-from kb.manifest import read_manifest, sync
+from kb.manifest import read_manifest
 from kb.records import Skipped, Source
 from kb.settings import Settings
 from kb.state import State
-
-_VERIFY_SECONDS = 600
 
 
 def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) -> Report:
@@ -53,7 +47,7 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
         raise SourceError(f"Knowledge base {name!r} has no sources yet: `python -m ingest SOURCE --kb {name}` adds one.")
     report = Report(name)
     with locked(folder):
-        _clean(folder)
+        clean(folder, State(settings).live(name))
         git.clean(folder, {Path(source.path) for source in sources if source.url})
         progress(Progress("scan", 0, len(sources), "sources"))
         with report.stage("scan"):
@@ -67,36 +61,28 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
         skipped += [entry for entry in live.catalog.skipped(by_scan_only=True) if entry.source in paused] if live else []
         pipeline = {"split": split.VERSION, "words": words.VERSION, "chunk_chars": settings.chunk_chars}
         report.commits = (_commits_of(live, paused) if live else {}) | commits
-        plan = make_plan(live, files, skipped, pipeline, embedder.fingerprint)
+        absent = [name for name, path in paused.items() if not path.exists()]
+        plan = make_plan(live, files, skipped, pipeline, embedder.fingerprint, keep=bool(absent))
+        if live and plan.fresh and absent:
+            raise SourceError(
+                f"All must be read again, for {plan.why}, but the paused source {absent[0]!r} is not on this "
+                "machine: change the setting back, or remove the source."
+            )
         report.added, report.changed, report.moved = plan.added, plan.changed, plan.moved
         report.removed, report.unchanged = plan.removed, plan.unchanged
         report.rebuilt = plan.why
         if live is not None and plan.nothing:
             report.take_counts(live.manifest, live.catalog.skipped())
             return report
-        number = 1 + max(_numbers(folder), default=0)
-        part = generation_folder(folder, number).with_suffix(".part")
-        try:
-            with disk_errors(part), _verifier() as verifier:
-                verifier.submit(int)  # starts it now: its imports run while the index is written
-                _write_part(part, plan, live, skipped, pipeline, embedder, settings, report, progress)
-                with report.stage("verify"):
-                    progress(Progress("verify", 0, 1, "generations"))
-                    _verify_elsewhere(verifier, part)
-                with report.stage("publish"):
-                    _publish(name, part, number, settings)
-        except BaseException:
-            rmtree(part, ignore_errors=True)
-            raise
-        report.generation = number
-        published = Generation(generation_folder(folder, number))
+        write = partial(_write_part, plan, live, skipped, pipeline, embedder, settings, report, progress)
+        report.generation = add_generation(name, settings, write, report, progress)
+        published = Generation(generation_folder(folder, report.generation))
         report.take_counts(published.manifest, published.catalog.skipped())
         progress(Progress("publish", 1, 1, "generations"))
     return report
 
 
 def _write_part(
-    part: Path,
     plan: Plan,
     live: Live | None,
     skipped: Sequence[Skipped],
@@ -105,6 +91,7 @@ def _write_part(
     settings: Settings,
     report: Report,
     progress: Reporter,
+    part: Path,
 ) -> None:
     """Everything up to the manifest."""
     base = None if plan.fresh else live
@@ -134,7 +121,7 @@ def go_back(name: str, settings: Settings) -> int:
     if live is None:
         raise BaseError(f"Knowledge base {name!r} has not been indexed yet: there is nothing to go back to.")
     with locked(folder):
-        older = [number for number in _numbers(folder) if number < live]
+        older = [number for number in numbers(folder) if number < live]
         if not older:
             raise BaseError(f"Knowledge base {name!r} has no generation before {live}: only the last one is kept.")
         read_manifest(generation_folder(folder, max(older)))
@@ -179,12 +166,6 @@ def _as_they_were(live: Live | None, paused: dict[str, Path]) -> list[ScannedFil
     return [ScannedFile(s.source, s.path, paused[s.source] / s.path, s.size, s.mtime_ns, s.sha256, s.aliases) for s in states]
 
 
-def _clean(folder: Path) -> None:
-    """Remove what a crashed run left behind."""
-    for part in (folder / "generations").glob("*.part"):
-        rmtree(part)
-
-
 def _open_live(name: str, folder: Path, settings: Settings) -> Live | None:
     """The live generation; None when there is none or it cannot be used, which a build from nothing mends."""
     number = State(settings).live(name)
@@ -195,36 +176,3 @@ def _open_live(name: str, folder: Path, settings: Settings) -> Live | None:
         return Live(own, read_manifest(own), Catalog(own))
     except (BaseError, sqlite3.Error):
         return None
-
-
-def _numbers(folder: Path) -> list[int]:
-    return [int(path.name) for path in (folder / "generations").glob("[0-9]" * 4)]
-
-
-def _verifier() -> ProcessPoolExecutor:
-    """A process that writes no index: one that wrote it sees its own memory, not what is on disk."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start_verifier)
-
-
-def _start_verifier() -> None:
-    die_with_parent()
-    importlib.import_module("chromadb.api.rust")
-
-
-def _verify_elsewhere(verifier: ProcessPoolExecutor, part: Path) -> None:
-    try:
-        verifier.submit(verify, part).result(_VERIFY_SECONDS)
-    except (BrokenProcessPool, TimeoutError) as error:
-        raise BaseError(f"The check of the new index did not end ({type(error).__name__}): the old one still serves.") from error
-
-
-def _publish(name: str, part: Path, number: int, settings: Settings) -> None:
-    """Rename, move the pointer, and keep only the generation before this one to go back to."""
-    state = State(settings)
-    before = state.live(name)
-    part.rename(part.with_suffix(""))
-    sync(part.parent)
-    state.set_live(name, number)
-    for old in part.parent.glob("[0-9]" * 4):
-        if int(old.name) not in (number, before):
-            rmtree(old)

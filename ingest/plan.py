@@ -57,8 +57,9 @@ def make_plan(
     skipped: Sequence[Skipped],
     pipeline: dict[str, Any],
     fingerprint: Fingerprint,
+    keep: bool = False,
 ) -> Plan:
-    """Compare by content hash; a file that was only touched is unchanged."""
+    """Compare by content hash; a file that was only touched is unchanged. `keep`: do not build from nothing to save space."""
     old = {(state.source, state.path): state for state in live.catalog.files()} if live else {}
     new = {(file.source, file.path): file for file in files}
     added = [file for key, file in new.items() if key not in old]
@@ -68,7 +69,7 @@ def make_plan(
     drop = [*removed, *(old[file.source, file.path] for file in changed)]
     why = _why_rebuild(live, pipeline, fingerprint)
     moved = sum((Counter(state.sha256 for state in removed) & Counter(file.sha256 for file in added)).values())
-    fresh = live is None or bool(why) or len(drop) * 2 > len(old) or _mostly_dead(live)
+    fresh = live is None or bool(why) or (not keep and (len(drop) * 2 > len(old) or _mostly_dead(live)))
     return Plan(
         read=tuple(files) if fresh else (*added, *changed),
         drop=tuple(drop),

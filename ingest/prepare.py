@@ -45,13 +45,14 @@ def prepare(loader: Loader, settings: Settings, file: ScannedFile) -> Prepared:
         chunks = split.split(document, settings.chunk_chars)
         if chunks:
             documents.append(document)
-            rows += [_row(document, chunk) for chunk in chunks]
+            rows += [index_row(document, chunk) for chunk in chunks]
         else:
             skipped.append(Skipped(file.source, document.path, "empty", "nothing but navigation, images or markup"))
     return Prepared(file, tuple(documents), tuple(skipped), tuple(rows))
 
 
-def _row(document: Document, chunk: Chunk) -> IndexRow:
+def index_row(document: Document, chunk: Chunk) -> IndexRow:
+    """A chunk with what is derived from it: the text to embed and its digest, and its lexical form."""
     text = embedded_text(document, chunk)
     return IndexRow(document, chunk, text, hashlib.blake2b(text.encode(), digest_size=16).digest(), lexical_text(document, chunk))
 

@@ -104,6 +104,20 @@ def _walk(root: Path, own: Path) -> Iterator[_Found]:
                 yield root / inner, shown(inner) + "/" * is_folder, why
 
 
+def pruned(root: Path, path: Path, settings: Settings) -> bool:
+    """Whether a path below `root` is hidden, ignored or InternKB's own, as far as its name tells; a .gitignore is not."""
+    ignore, inner = Ignore(), ""
+    parts = path.relative_to(root).parts
+    for n, part in enumerate(parts, 1):
+        if root / inner / part == settings.data_base or (part.startswith(".") and (part != ".gitignore" or n < len(parts))):
+            return True
+        ignore = ignore.deeper(root, inner)
+        inner = f"{inner}/{part}" if inner else part
+        if ignore.names(inner + "/" * (n < len(parts) or path.is_dir())):
+            return True
+    return False
+
+
 def _why_not(entry: os.DirEntry[str], path: str, is_folder: bool, root: Path, ignore: Ignore) -> Unreadable | None:
     """The reasons that can be seen without opening the file."""
     if entry.name.startswith("."):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError
 from kb.index import Generation
-from kb.manifest import Manifest, read_manifest
+from kb.manifest import MANIFEST, Manifest, read_manifest
 from kb.records import Found, Source, Turn
 from kb.settings import Settings, load_settings
 from kb.state import State
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 _open_lock = threading.Lock()
-_live: dict[Path, Generation] = {}  # one open generation a knowledge base; replaced when the pointer moves
+# One open generation a knowledge base, replaced when the pointer moves; beside it what tells it from another one of its
+# number, in a knowledge base that was deleted and made again.
+_live: dict[Path, tuple[tuple[int, int], Generation]] = {}
 
 
 def base_folder(settings: Settings, name: str) -> Path:
@@ -100,11 +102,18 @@ class KnowledgeBase:
             BaseError: never indexed, or the index is damaged.
         """
         number = self._live_number()
+        folder = generation_folder(self.folder, number)
         with _open_lock:
-            opened = _live.get(self.folder)
-            if opened is None or opened.number != number:
+            stamp, opened = _live.get(self.folder, (None, None))
+            try:
+                status = (folder / MANIFEST).stat()
+                now = (status.st_ino, status.st_mtime_ns)
+            except OSError:
+                now = (0, 0)  # Generation says what is wrong
+            if opened is None or opened.number != number or stamp != now:
                 # The one it replaces is closed when the last question that holds it lets go.
-                opened = _live[self.folder] = Generation(generation_folder(self.folder, number))
+                opened = Generation(folder)
+                _live[self.folder] = (now, opened)
             return opened
 
     def embedder(self, snapshot: Generation) -> Embedder:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from kb.embed import Embedder
 from kb.index import Generation
 from kb.records import Chunk, Found, Hit, Turn
-from kb.words import content_words
+from kb.words import weighted_words
 
 DEPTH = 60  # candidates a leg
 RANK_CONSTANT = 10
 WORDS_WEIGHT = 1.0
 VECTOR_WEIGHT = 0.5
-HISTORY_WEIGHT = 0.7  # of a word that only an earlier question had
 PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
 
@@ -25,19 +24,12 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
     return question[:MAX_QUESTION], [turn.content[:MAX_QUESTION] for turn in history if turn.role == "user"]
 
 
-def weighted_words(question: str, history: Sequence[Turn]) -> dict[str, float]:
-    """The words to look for, each with its weight; a follow-up's words count more than those it inherits."""
-    question, before = asked(question, history)
-    weights = dict.fromkeys((word for earlier in before for word in content_words(earlier)), HISTORY_WEIGHT)
-    return weights | dict.fromkeys(content_words(question), 1.0)
-
-
 def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
     """At most `limit` hits, best first, numbered from 1."""
     question, before = asked(question, history)
     query = "\n".join((*before, question))
     legs = (
-        (WORDS_WEIGHT, generation.by_words(weighted_words(question, history), DEPTH)),
+        (WORDS_WEIGHT, generation.by_words(weighted_words(question, before), DEPTH)),
         # A vector says as much as the model understood: the packaged one reads English only.
         (VECTOR_WEIGHT * embedder.known(query) ** 2, generation.by_vector(embedder.query(query), DEPTH)),
     )

@@ -83,6 +83,21 @@ class State:
             db.execute("INSERT INTO live VALUES (?, ?) ON CONFLICT (kb) DO UPDATE SET generation = excluded.generation",
                        (kb, generation))  # fmt: skip
 
+    @contextmanager
+    def renaming(self, old: str, new: str) -> Iterator[None]:
+        """Let all that is known of the knowledge base `old` be of `new`, if what is done inside succeeds."""
+        with self._open() as db:
+            db.execute("DELETE FROM live WHERE kb = ?", (new,))
+            db.execute("UPDATE live SET kb = ? WHERE kb = ?", (new, old))
+            db.execute("UPDATE conversations SET kb = ? WHERE kb = ?", (new, old))
+            yield
+
+    def forget(self, kb: str) -> None:
+        """Forget a knowledge base: which generation is live, and its conversations."""
+        with self._open() as db:
+            db.execute("DELETE FROM live WHERE kb = ?", (kb,))
+            db.execute("DELETE FROM conversations WHERE kb = ?", (kb,))
+
     def conversations(self, owner: str) -> list[Conversation]:
         """Newest first."""
         with self._open() as db:

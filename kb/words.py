@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ _TOKEN = re.compile(
 _SEGMENT = re.compile(r"[^-./:@+_]+")
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]{2})|[A-Z]?[a-z]{2,}|[A-Z]{2,}")
 _LETTERS = re.compile(r"[a-z]{3,}(?=\d)")
+HISTORY_WEIGHT = 0.5  # of a word that only an earlier question had
 _MAX_WORD = 64  # longer runs are hashes or base64: parts of them find nothing
 
 # Words that carry no topic. Short on purpose: BM25 weighs the rest down by itself.
@@ -89,6 +91,12 @@ def content_words(text: str) -> list[str]:
     every = words(text)
     kept = [word for word in every if word not in STOP_EN and word not in STOP_ZH]
     return kept or every
+
+
+def weighted_words(question: str, before: Sequence[str]) -> dict[str, float]:
+    """The words to look for, each with its weight; a follow-up's own words count more than those of the questions before it."""
+    inherited = dict.fromkeys((word for earlier in before for word in content_words(earlier)), HISTORY_WEIGHT)
+    return inherited | dict.fromkeys(content_words(question), 1.0)
 
 
 def is_chinese(text: str) -> bool:

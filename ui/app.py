@@ -1,6 +1,7 @@
 """The app: two pages (English, Chinese) of tabs in one Blocks, behind the door of web.py."""
 
 import logging
+import os
 import threading
 from typing import Any
 
@@ -19,13 +20,15 @@ from ui.theme import Theme
 from ui.web import PAGES, USER_KEY, Door
 from ui.words import Language, Words
 
+MAX_UPLOAD = 512 * 1024 * 1024  # bytes of one file
+HOUR = 3600  # seconds; what a browser sent is copied at once, and its first copy deleted after that
 AT_ONCE = 32  # answers written at the same time
 _log = logging.getLogger(__name__)
 
 
 def build(core: Core, *, logout: bool = False) -> gr.Blocks:
     """The whole app. A page a language, so that every text is a plain string of its language."""
-    with gr.Blocks(title="InternKB", analytics_enabled=False, fill_width=True) as blocks:
+    with gr.Blocks(title="InternKB", analytics_enabled=False, fill_width=True, delete_cache=(HOUR, HOUR)) as blocks:
         _page(core, "en", logout)
     for path, language in PAGES.items():
         if path != "/":
@@ -99,6 +102,7 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
     """
     address.check()
     blocks = build(core, logout=address.login is not None)
+    os.environ["GRADIO_TEMP_DIR"] = str(core.settings.data_base / "tmp")  # where it puts what a browser sends
     hosts = None if address.public else {*LOCAL_NAMES, address.host}
 
     def user(request: Request) -> str | None:
@@ -120,8 +124,8 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
         mcp_server=False,
         strict_cors=True,
         theme=Theme(),
-        max_file_size=1,
-        blocked_paths=[str(core.settings.data_base)],
+        max_file_size=1 if address.public else MAX_UPLOAD,
+        blocked_paths=[str(core.settings.data_base / own) for own in ("kbs", "models", "jobs", "state.db")],  # all but tmp/
         allowed_paths=[],
         favicon_path=str(STATIC / "favicon.svg"),
         auth_dependency=user if address.login else None,
@@ -129,7 +133,7 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,
-            "middleware": [Middleware(Door, login=address.login, hosts=hosts)],
+            "middleware": [Middleware(Door, login=address.login, hosts=hosts, uploads=not address.public)],
         },
     )
     # The tunnel stands; from here on Gradio would serve shared pages with scripts from its own bucket on the internet.

@@ -77,6 +77,12 @@ class Core:
 
         return ingest.add_source_from_page(self.settings, name, text)
 
+    def add_upload(self, name: str, files: Sequence[Path]) -> Source:
+        """Keep files that the browser sent, under their own names. Raises SourceError; then none is kept."""
+        import ingest
+
+        return ingest.add_upload(self.settings, name, [(file.name, file) for file in files])
+
     def remove_source(self, name: str, source: str) -> Source:
         """Forget a source; the next indexing takes its documents out. Raises SourceError for one that is not there."""
         import ingest

@@ -1,5 +1,7 @@
 """The library tab: what is indexed, what is not and why, adding folders, indexing as a job."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -57,7 +59,7 @@ class LibraryTab:
             job = board(elem_id="job")
             board(el("h3", words("library.sources")))
             sources = board(elem_id="base-sources")
-            path, name, add = self._adding()
+            path, name, add, upload = self._adding()
             with gr.Row(elem_classes="shelf-head"):
                 board(el("h3", words("library.documents")))
                 search = gr.Textbox(
@@ -88,6 +90,7 @@ class LibraryTab:
         self.view = [kb, totals, sources, documents, reason, skipped, job, seen, timer, index, path, name]
         index.click(self.reindex, [kb], self.view, **_HERE)
         gr.on([add.click, path.submit], self.add, [path, name, kb], self.view, **_HERE)
+        upload.upload(self.upload, [upload, name, kb], self.view, **_HERE)
         cancel.click(self.cancel, [kb], self.view, **_HERE)
         remove.click(self.remove, [value, kb], self.view, **_HERE)
         pause.click(self.pause, [value, kb], self.view, **_HERE)
@@ -96,7 +99,7 @@ class LibraryTab:
         search.change(self.find, [search, kb], [documents], trigger_mode="always_last", **_HERE)
         reason.input(self.filter, [reason, kb], [skipped], **_HERE)
 
-    def _adding(self) -> tuple[gr.Textbox, gr.Textbox, gr.Button]:
+    def _adding(self) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.UploadButton]:
         words, shown = self.words, not self.core.public
         if not shown:
             board(el("p", words("library.add.public"), class_="empty"))
@@ -113,7 +116,8 @@ class LibraryTab:
                 label=words("library.add.base"), value=NEW, max_lines=1, max_length=120, elem_id="add-base", scale=1
             )
             add = gr.Button(words("library.add.go"), elem_id="add-go", scale=0)
-        return path, name, add
+            upload = gr.UploadButton(words("library.add.upload"), file_count="multiple", size="md", elem_id="add-upload", scale=0)
+        return path, name, add, upload
 
     # Handlers
 
@@ -135,12 +139,23 @@ class LibraryTab:
         """Add a folder to a knowledge base, which is made if need be, and index it."""
         if self.core.public:  # the page hides the form, but anyone can call this
             return self._said(self.words("library.add.public"))
-        path, name = (path or "").strip(), (name or "").strip() or str(kb or "")
+        path = (path or "").strip()
         if not path or len(path) > MAX_TEXT:
             return self._said(self.words("library.add.empty"))
+        return self._added(name, kb, lambda into: self.core.add_folder(into, path))
+
+    def upload(self, files: list[str] | None, name: str, kb: str | None) -> View:
+        """Keep files that the browser has sent, and index them."""
+        if self.core.public:
+            return self._said(self.words("library.add.public"))
+        sent = [Path(file) for file in files or []]
+        return self._added(name, kb, lambda into: self.core.add_upload(into, sent))
+
+    def _added(self, name: str, kb: str | None, add: Callable[[str], Source]) -> View:
+        name = (name or "").strip() or str(kb or "")
         job = self._job(name)
         try:
-            source = self.core.add_folder(name, path)
+            source = add(name)
             self.core.reindex(name)
         except KBError as error:
             return self._said(str(error))

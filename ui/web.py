@@ -36,6 +36,7 @@ _GRADIO_PATHS = re.compile(
     r"/(assets/.*|static/.*|theme\.css|robots\.txt|config/?"
     r"|gradio_api/(queue/(join|data)/?|heartbeat/[\w-]+|cancel|reset/?|info/?|startup-events|theme\.css|app_id/?))\Z"
 )
+_UPLOAD_PATHS = re.compile(r"/gradio_api/upload(_progress)?/?\Z")
 _OPEN_PATHS = frozenset(("/login", "/robots.txt", "/gradio_api/startup-events"))  # need no login
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -70,11 +71,12 @@ _HEADERS = {
 
 
 class Door:
-    """The one middleware. `hosts`: the Host headers that are answered, or None for any."""
+    """The one middleware. `hosts`: the Host headers that are answered, or None for any. `uploads`: files may be sent."""
 
-    def __init__(self, app: App, login: Login | None = None, hosts: Iterable[str] | None = None) -> None:
+    def __init__(self, app: App, login: Login | None = None, hosts: Iterable[str] | None = None, uploads: bool = False) -> None:
         self.app = app
         self.login = login
+        self.uploads = uploads
         self.hosts = frozenset(hosts) if hosts is not None else None
         self.sessions = Sessions()
         self.brakes = Brakes()
@@ -109,6 +111,7 @@ class Door:
             return PlainTextResponse("Requests from other sites are refused.", 403)
         path = request.url.path
         known = path in PAGES or path in ("/login", "/logout", "/favicon.ico") or path in self.files
+        known = known or (self.uploads and bool(_UPLOAD_PATHS.match(path)))
         return None if known or _GRADIO_PATHS.match(path) else PlainTextResponse("Not found.", 404)
 
     def _static(self, request: Request) -> Response | None:

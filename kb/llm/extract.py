@@ -12,7 +12,7 @@ from typing import Literal
 
 from kb.index import Generation
 from kb.records import Chunk, Hit, Quote
-from kb.words import content_words, is_chinese, words
+from kb.words import is_chinese, weighted_words, words
 
 # What the best passage must carry of the question (see `_support`). Set on the dev questions, where it refuses 3 of the 80
 # that have an answer and 6 of the 10 that are off the topic.
@@ -133,15 +133,15 @@ def _sentences(unit: Unit) -> Iterator[Unit]:
 class Worth:
     """What each word of a question is worth in a generation."""
 
-    def __init__(self, question_words: Sequence[str], generation: Generation) -> None:
-        self._count = len(set(question_words))
+    def __init__(self, weights: dict[str, float], generation: Generation) -> None:
+        self._count = len(weights)
         total = max(1, generation.manifest.chunks)
-        in_chunks = {word: generation.frequency(word) for word in question_words}
-        self._worth = {word: math.log(1 + total / (0.5 + n)) for word, n in in_chunks.items() if n}
+        in_chunks = {word: generation.frequency(word) for word in weights}
+        self._worth = {word: weights[word] * math.log(1 + total / (0.5 + n)) for word, n in in_chunks.items() if n}
         # A word that no document has is worth as much as the rarest that some have: it cannot be matched, but it counts.
         rarest = max(self._worth.values(), default=1.0)
-        self._missing = rarest * sum(not n for n in in_chunks.values())
-        self.total = (sum(self._worth.values()) + self._missing) or 1.0
+        missing = rarest * sum(weights[word] for word, n in in_chunks.items() if not n)
+        self.total = (sum(self._worth.values()) + missing) or 1.0
 
     def __len__(self) -> int:
         return self._count
@@ -168,8 +168,8 @@ def _support(hits: Sequence[Hit], worth: Worth) -> float:
 
 def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
     """Quote what answers `question`, asked after the questions `before`, out of `hits`; or say that nothing does."""
-    worth = Worth(list(dict.fromkeys(word for text in (question, *before) for word in content_words(text))), generation)
-    own = Worth(content_words(question), generation)
+    worth = Worth(weighted_words(question, before), generation)
+    own = Worth(weighted_words(question, ()), generation)
     changes_topic = len(own) > 2 and bool(hits) and _support(hits, own) < ENOUGH / 2
     if not hits or changes_topic or _support(hits, worth) < ENOUGH:
         return _refusal(question, bool(hits))
@@ -230,7 +230,7 @@ def _refusal(question: str, near: bool) -> Quoted:
 
 def best_quote(claim: str, hit: Hit, generation: Generation) -> Quote:
     """The part of `hit` that a claim citing it rests on most: its best sentence, row or block, else all of it."""
-    worth = Worth(content_words(claim), generation)
+    worth = Worth(weighted_words(claim, ()), generation)
     best = max(units(hit.chunk), key=lambda unit: worth.share(unit.text), default=None)
     if best is None or not worth.of(best.text):
         return Quote(hit.n, hit.chunk.start, hit.chunk.end)

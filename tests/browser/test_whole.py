@@ -121,6 +121,15 @@ def test_from_nothing_to_a_cited_answer_in_both_languages(
     page.wait_for_selector("#reader mark:has-text('小火煮十五分钟')")
     page.keyboard.press("Escape")
 
+    sent = folder.parent / "月亮.md"
+    sent.write_text("# 月亮\n\n月亮上的邮局每天下午三点关门，周日不营业。\n", "utf-8")
+    tab(page, 1)
+    page.set_input_files("input[type=file]", str(sent))
+    page.wait_for_selector("#documents .path:text('月亮.md')", timeout=60_000)
+    tab(page, 0)
+    ask(page, "月亮上的邮局几点关门？")
+    page.wait_for_selector("#live .prose-text:has-text('下午三点')")
+
     ask(page, "What does the zebra say?")  # the hostile pages; the fixture looks for what must not have happened
     for card in range(min(3, page.locator(".card-head").count())):
         page.click(f".card-head >> nth={card}")

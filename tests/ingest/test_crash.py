@@ -14,7 +14,7 @@ from tests.ingest import trials
 
 # Each is looked up by name, so that a renamed step fails here and is not silently left out.
 STEPS = (
-    "ingest.build:_clean",
+    "ingest.build:clean",
     "ingest.build:_scan",
     "ingest.build:make_plan",
     "ingest.build:GenerationWriter",
@@ -27,11 +27,11 @@ STEPS = (
     "kb.index:_close_chroma",
     "kb.index:sync",
     "kb.manifest:asdict",
-    "ingest.build:_verify_elsewhere",
-    "ingest.build:_publish",
-    "ingest.build:sync",  # after the rename
+    "ingest.publish:_verify_elsewhere",
+    "ingest.publish:_publish",
+    "ingest.publish:sync",  # after the rename
     "kb.state:State.set_live",
-    "ingest.build:rmtree",  # of the generation that falls out, after the pointer has moved
+    "ingest.publish:rmtree",  # of the generation that falls out, after the pointer has moved
 )
 
 

@@ -177,6 +177,9 @@ class FakeCore(Core):
         self.bases[name].paths.append(Source(Path(text).name, text))
         return self.bases[name].paths[-1]
 
+    def add_upload(self, name: str, files: Sequence[Path]) -> Source:
+        return self.add_folder(name, "/uploads/" + "+".join(file.name for file in files))
+
     def remove_source(self, name: str, source: str) -> Source:
         paths = self.base(name).paths
         return paths.pop([one.name for one in paths].index(source))
