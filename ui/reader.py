@@ -40,7 +40,12 @@ def opened(
     head = el(
         "header",
         link("#local:close-reader", icon("close", words("reader.close")), class_="close", title=words("reader.close")),
-        el("div", el("span", str(hit.n), class_="number"), el("span", place(hit, several), class_="path"), class_="where"),
+        el(
+            "div",
+            el("span", str(hit.n), class_="number"),
+            el("span", place(hit.source, hit.path, several), class_="path"),
+            class_="where",
+        ),
         el("div", " › ".join(hit.chunk.heading), class_="heading-path") if hit.chunk.heading else None,
         el("div", lines(words, hit.chunk.start, hit.chunk.end), class_="lines"),
         el("p", note, class_="note") if note else None,

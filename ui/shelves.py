@@ -8,6 +8,7 @@ from urllib.parse import quote
 from kb.records import PROBLEMS, Skipped, Source
 from ui.job_card import ago, duration, size
 from ui.render import Html, el, icon, join, link
+from ui.transcript import place
 from ui.words import Words
 
 MAX_ROWS = 200
@@ -51,7 +52,7 @@ def _source(words: Words, one: Source, fixed: bool) -> Html:
         "li",
         icon("folder"),
         el("strong", one.name),
-        el("span", one.path, class_="path"),
+        el("span", one.where, class_="path"),
         el("small", words("library.paused")) if one.paused else None,
         None if fixed else el("span", pause, remove, class_="acts"),
         class_="paused" if one.paused else None,
@@ -74,7 +75,7 @@ def documents(words: Words, listed: Sequence[Any], search: str = "") -> Html:
 
 
 def _document(words: Words, one: Any, several: bool) -> Html:
-    path = f"{one.source} / {one.path}" if several else one.path
+    path = place(one.source, one.path, several)
     copies = el("small", words("library.copies", count=len(one.aliases)), title="\n".join(one.aliases)) if one.aliases else None
     title = el("div", one.title, class_="doc-title") if one.title and one.title != one.path else None
     return el(
@@ -99,7 +100,7 @@ def left_out(words: Words, skipped: Sequence[Skipped], reason: str = "") -> Html
     rows = [
         el(
             "tr",
-            el("td", f"{one.source} / {one.path}" if several else one.path, class_="path"),
+            el("td", place(one.source, one.path, several), class_="path"),
             el("td", words.why(one.reason, one.detail)),
         )
         for one in found[:MAX_ROWS]

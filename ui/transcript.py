@@ -11,9 +11,9 @@ from ui.words import Words
 MAX_LISTED = 200
 
 
-def place(hit: Hit, several_sources: bool) -> str:
+def place(source: str, path: str, several_sources: bool) -> str:
     """Where a hit stands, as people cite it."""
-    return f"{hit.source} / {hit.path}" if several_sources and hit.source != hit.path else hit.path
+    return f"{source} / {path}" if several_sources and source != path else path
 
 
 def lines(words: Words, start: int, end: int) -> str:
@@ -203,7 +203,12 @@ def no_sources(words: Words) -> Html:
 def _card(words: Words, ordinal: int, hit: Hit, quotes: Sequence[Quote], *, several: bool, cited: bool) -> Html:
     href = f"#do:open:{ordinal}:{hit.n}"
     heading = " › ".join(hit.chunk.heading)
-    where = el("div", el("span", str(hit.n), class_="number"), el("span", place(hit, several), class_="path"), class_="where")
+    where = el(
+        "div",
+        el("span", str(hit.n), class_="number"),
+        el("span", place(hit.source, hit.path, several), class_="path"),
+        class_="where",
+    )
     return el(
         "article",
         link(href, where, class_="card-head", title=words("source.open")),
