@@ -148,7 +148,9 @@ class LibraryTab:
         """Keep files that the browser has sent, and index them."""
         if self.core.public:
             return self._said(self.words("library.add.public"))
-        sent = [Path(file) for file in files or []]
+        if not files or not isinstance(files, list):
+            return self._said(self.words("library.add.nothing"))
+        sent = [Path(file) for file in files]
         return self._added(name, kb, lambda into: self.core.add_upload(into, sent))
 
     def _added(self, name: str, kb: str | None, add: Callable[[str], Source]) -> View:

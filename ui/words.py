@@ -110,6 +110,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "library.add.hint": ("for example ~/Documents/notes", "例如 ~/Documents/notes"),
     "library.add.base": ("Into knowledge base", "加入知识库"),
     "library.add.go": ("Add and index", "添加并索引"),
+    "library.add.nothing": ("No file was sent.", "没有收到文件。"),
     "library.add.upload": ("Upload files", "上传文件"),
     "library.add.empty": ("Type the path of a folder first.", "请先输入文件夹路径。"),
     "library.add.public": ("While other computers can reach the page, its sources cannot be changed here; use python -m ingest.",

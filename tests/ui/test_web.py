@@ -81,8 +81,6 @@ def test_the_browser_chooses_the_language_and_the_switch_wins(served: SimpleName
         "/monitoring/summary",
         "/gradio_api/runs",
         "/gradio_api/deep_link",
-        "/gradio_api/upload",
-        "/gradio_api/upload_progress?upload_id=1",
         "/gradio_api/vibe-code/",
         "/gradio_api/proxy=https://evil.example/",
         "/gradio_api/file=https://evil.example/x",
@@ -98,6 +96,14 @@ def test_the_browser_chooses_the_language_and_the_switch_wins(served: SimpleName
 def test_what_the_page_does_not_need_is_not_there(served: SimpleNamespace, path: str) -> None:
     for method in ("GET", "POST"):
         assert httpx.request(method, served.url + path).status_code in (404, 405)
+
+
+def test_files_may_be_sent_by_the_page_only(served: SimpleNamespace) -> None:
+    files = {"files": ("a.md", b"# a")}
+    assert httpx.post(served.url + "/gradio_api/upload", files=files).status_code == 200
+    assert (
+        httpx.post(served.url + "/gradio_api/upload", files=files, headers={"origin": "https://evil.example"}).status_code == 403
+    )
 
 
 def test_no_file_can_be_fetched(served: SimpleNamespace) -> None:
@@ -118,7 +124,8 @@ def test_no_file_can_be_fetched(served: SimpleNamespace) -> None:
             response = httpx.get(served.url + form)
             assert response.status_code in (401, 403, 404, 405), form
             assert b"SQLite" not in response.content
-    assert str(served.core.settings.data_base) in served.blocks.blocked_paths, "the second lock"
+    own = {str(served.core.settings.data_base / name) for name in ("kbs", "models", "jobs", "state.db")}
+    assert own <= set(served.blocks.blocked_paths), "the second lock"
 
 
 def test_only_this_computers_names_are_answered(served: SimpleNamespace) -> None:
@@ -163,7 +170,9 @@ def test_a_shared_page_loads_nothing_from_elsewhere(tmp_path: Path, monkeypatch:
         assert client.get("/").headers["location"] == "./login"
         client.cookies.set(SESSION_COOKIE, log_in(client, "correct horse").cookies[SESSION_COOKIE])
         page = client.get("/").text
+        sent = client.post("/gradio_api/upload", files={"files": ("a.md", b"# a")}).status_code
     blocks.close()
+    assert sent == 404, "files are sent to a page of this computer only"
     assert "gradio-app" in page
     assert "amazonaws" not in page
 
