@@ -14,7 +14,7 @@ from kb.index import Generation
 from kb.records import Chunk, Hit, Quote
 from kb.words import is_chinese, weighted_words, words
 
-# What the best passage must carry of the question (see `_support`). Set on the dev questions, where it refuses 3 of the 80
+# What the best passage must carry of the question (see `_support`). Set on the dev questions, where it refuses 5 of the 80
 # that have an answer and 6 of the 10 that are off the topic.
 ENOUGH = 0.4
 _MAX_QUOTES = 3
