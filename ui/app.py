@@ -22,6 +22,7 @@ from ui.words import Language, Words
 
 MAX_UPLOAD = 512 * 1024 * 1024  # bytes of one file
 HOUR = 3600  # seconds; what a browser sent is copied at once, and its first copy deleted after that
+WARM_AFTER = 2.0  # seconds
 AT_ONCE = 32  # answers written at the same time
 _log = logging.getLogger(__name__)
 
@@ -138,7 +139,9 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
     )
     # The tunnel stands; from here on Gradio would serve shared pages with scripts from its own bucket on the internet.
     blocks.share = False
-    threading.Thread(target=_warm, args=(core,), daemon=True).start()
+    warming = threading.Timer(WARM_AFTER, _warm, (core,))  # not at once: the first page would wait for these imports
+    warming.daemon = True
+    warming.start()
     if block:
         print(f"InternKB is at {address.url}  (Ctrl-C stops it)", flush=True)
         blocks.block_thread()
