@@ -4,9 +4,7 @@ The live generation serves until the last step, which moves one pointer; a crash
 the next run removes.
 """
 
-import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,25 +14,26 @@ from ingest import git, split
 from ingest.fill import Reporter, fill
 from ingest.known import KnownVectors
 from ingest.lock import locked
-from ingest.plan import Live, Plan, make_plan
+from ingest.merge import merge, to_merge
+from ingest.plan import Plan, make_plan
 from ingest.publish import add_generation, clean, numbers
 from ingest.report import Report
 from ingest.scan import ScannedFile, scan
 from kb import words
 from kb.base import base_folder, generation_folder, read_sources
-from kb.catalog import Catalog
 from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError, SourceError
-from kb.index import Generation, GenerationWriter
+from kb.index import Generation
 from kb.jobs import Progress
 from kb.manifest import read_manifest
 from kb.records import Skipped, Source
 from kb.settings import Settings
 from kb.state import State
+from kb.writer import GenerationWriter
 
 
-def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) -> Report:
-    """Bring the knowledge base `name` up to date with its sources.
+def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None, rebuild: bool = False) -> Report:
+    """Bring the knowledge base `name` up to date with its sources; `rebuild`: from nothing, where its index is damaged.
 
     Raises:
         SourceError: it has no sources, or one is gone; nothing was changed.
@@ -55,14 +54,14 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
             files, skipped = _scan([source for source in sources if not source.paused], settings)
         with report.stage("load model"):
             embedder = load_embedder(settings)
-        live = _open_live(name, folder, settings)
+        live, unusable = (None, "that was asked for") if rebuild else _open_live(name, folder, settings)
         paused = {source.name: Path(source.path) for source in sources if source.paused}
         files += _as_they_were(live, paused)
         skipped += [entry for entry in live.catalog.skipped(by_scan_only=True) if entry.source in paused] if live else []
         pipeline = {"split": split.VERSION, "words": words.VERSION, "chunk_chars": settings.chunk_chars}
         report.commits = (_commits_of(live, paused) if live else {}) | commits
         absent = [name for name, path in paused.items() if not path.exists()]
-        plan = make_plan(live, files, skipped, pipeline, embedder.fingerprint, keep=bool(absent))
+        plan = make_plan(live, files, skipped, pipeline, embedder.fingerprint, unusable)
         if live and plan.fresh and absent:
             raise SourceError(
                 f"All must be read again, for {plan.why}, but the paused source {absent[0]!r} is not on this "
@@ -74,8 +73,13 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
         if live is not None and plan.nothing:
             report.take_counts(live.manifest, live.catalog.skipped())
             return report
-        write = partial(_write_part, plan, live, skipped, pipeline, embedder, settings, report, progress)
-        report.generation = add_generation(name, settings, write, report, progress)
+        base = None if plan.fresh else live
+        if base and (worn := to_merge(base.manifest.segments)):
+            merged = add_generation(name, settings, partial(merge, base, worn, report, progress), report, progress)
+            base = Generation(generation_folder(folder, merged))
+        write = partial(_write_part, plan, base, skipped, pipeline, embedder, settings, report, progress)
+        trusted = {info.name for info in base.manifest.segments} if base else set()
+        report.generation = add_generation(name, settings, write, report, progress, trusted)
         published = Generation(generation_folder(folder, report.generation))
         report.take_counts(published.manifest, published.catalog.skipped())
         progress(Progress("publish", 1, 1, "generations"))
@@ -84,7 +88,7 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None) 
 
 def _write_part(
     plan: Plan,
-    live: Live | None,
+    base: Generation | None,
     skipped: Sequence[Skipped],
     pipeline: dict[str, Any],
     embedder: Embedder,
@@ -94,19 +98,12 @@ def _write_part(
     part: Path,
 ) -> None:
     """Everything up to the manifest."""
-    base = None if plan.fresh else live
-    writer = GenerationWriter(part, base.folder if base else None)
-    try:
-        with closing(KnownVectors(settings, embedder.fingerprint)) as known:
-            dead = fill(writer, plan, skipped, embedder, known, settings, report, progress)
-        if base:
-            dead += base.manifest.dead
+    with GenerationWriter(part, base) as writer:
+        known = KnownVectors(settings, embedder.fingerprint)
+        fill(writer, plan, skipped, embedder, known, settings, report, progress)
         with report.stage("write"):
             progress(Progress("write", 0, 1, "generations"))
-            writer.finish(int(part.stem), pipeline, embedder.fingerprint, dead, report.summary())
-    except BaseException:
-        writer.close()
-        raise
+            writer.finish(pipeline, embedder.fingerprint, report.summary())
 
 
 def go_back(name: str, settings: Settings) -> int:
@@ -155,24 +152,23 @@ def _fetch(sources: Sequence[Source]) -> dict[str, dict[str, str]]:
     }
 
 
-def _commits_of(live: Live, paused: Collection[str]) -> dict[str, dict[str, str]]:
+def _commits_of(live: Generation, paused: Collection[str]) -> dict[str, dict[str, str]]:
     """The commits that paused sources were indexed at."""
     return {name: value for name, value in live.manifest.report.get("commits", {}).items() if name in paused}
 
 
-def _as_they_were(live: Live | None, paused: dict[str, Path]) -> list[ScannedFile]:
+def _as_they_were(live: Generation | None, paused: dict[str, Path]) -> list[ScannedFile]:
     """The files of paused sources, as the live generation has them."""
     states = [state for state in live.catalog.files() if state.source in paused] if live else []
     return [ScannedFile(s.source, s.path, paused[s.source] / s.path, s.size, s.mtime_ns, s.sha256, s.aliases) for s in states]
 
 
-def _open_live(name: str, folder: Path, settings: Settings) -> Live | None:
-    """The live generation; None when there is none or it cannot be used, which a build from nothing mends."""
+def _open_live(name: str, folder: Path, settings: Settings) -> tuple[Generation | None, str]:
+    """The live generation; without one that can be used, None and why, which a build from nothing mends."""
     number = State(settings).live(name)
     if number is None:
-        return None
-    own = generation_folder(folder, number)
+        return None, ""
     try:
-        return Live(own, read_manifest(own), Catalog(own))
-    except (BaseError, sqlite3.Error):
-        return None
+        return Generation(generation_folder(folder, number)), ""
+    except BaseError as error:
+        return None, str(error).partition(":")[0]

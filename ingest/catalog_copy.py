@@ -2,9 +2,10 @@
 size allow. Anything else is a ValueError, with what is wrong."""
 
 import json
+import re
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,11 +14,12 @@ from kb.catalog import FileState
 from kb.embed import Fingerprint
 from kb.errors import SourceError
 from kb.manifest import FORMAT, Manifest
-from kb.records import WHY_SKIPPED, Chunk, Document, DocumentKind, Skipped, Source
+from kb.records import WHY_SKIPPED, Chunk, Document, DocumentKind, Skipped, Source, document_of
 
 _ROW_BYTES = 64 * 1024**2
 _TEXT_BYTES = 256 * 1024**2
-_TABLES = {"files", "documents", "chunks", "skipped"}
+_CATALOG, _TEXTS = {"files", "documents", "skipped"}, {"texts", "chunks"}
+_KEY, _CHUNK_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{32}-[0-9a-f]{16}")
 _KINDS = get_args(DocumentKind)
 
 
@@ -85,39 +87,52 @@ def foreign_sources(path: Path, folder: Path) -> list[Source]:
     return sources
 
 
-class ForeignCatalog:
-    """Rows of a catalogue that somebody else made, each checked. Opened for reading, with nothing in it that computes."""
+class _ForeignTables:
+    """An SQLite file that somebody else made, opened for reading, with nothing in it that computes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tables: Set[str]) -> None:
+        self._name = path.name
         self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_BYTES)
         self._connection.execute("PRAGMA trusted_schema = OFF")
         self._connection.execute("PRAGMA cell_size_check = ON")
-        for kind, name, sql in self._rows("SELECT type, name, sql FROM sqlite_master"):
-            plain = kind == "index" or (kind == "table" and name in _TABLES and str(sql).upper().startswith("CREATE TABLE"))
+        for kind, name, sql in self.rows("SELECT type, name, sql FROM sqlite_master"):
+            plain = kind == "index" or (kind == "table" and name in tables and str(sql).upper().startswith("CREATE TABLE"))
             # A generated column or an index on an expression would compute; ours have neither.
             if not plain or any(word in str(sql).upper() for word in ("GENERATED", " AS ", "WHERE")):
-                raise ValueError(f"the catalogue holds {str(name)[:60]!r}")
+                raise ValueError(f"{path.name} holds {str(name)[:60]!r}")
 
-    def _rows(self, sql: str, parameters: tuple = ()) -> Iterator[tuple]:
+    def rows(self, sql: str, parameters: tuple = ()) -> Iterator[tuple]:
         try:
             yield from self._connection.execute(sql, parameters)
         except sqlite3.Error as error:
-            raise ValueError(f"the catalogue cannot be read: {error}") from error
+            raise ValueError(f"{self._name} cannot be read: {error}") from error
 
     def close(self) -> None:
         self._connection.close()
 
+
+class ForeignCatalog:
+    """Rows of a catalogue and of texts that somebody else made, each checked."""
+
+    def __init__(self, catalog: Path, texts: Path) -> None:
+        self._catalog = _ForeignTables(catalog, _CATALOG)
+        self._texts = _ForeignTables(texts, _TEXTS)
+
+    def close(self) -> None:
+        self._catalog.close()
+        self._texts.close()
+
     def chunk_ids(self) -> list[str]:
         """Sorted as strings are in Python, which is the order of the vectors."""
-        ids = [row[0] for row in self._rows("SELECT id FROM chunks")]
+        ids = [row[0] for row in self._texts.rows("SELECT id FROM chunks")]
         _of(str, *ids)
-        if any(len(id_) != 32 or set(id_) - set("0123456789abcdef") for id_ in ids) or len(set(ids)) != len(ids):
+        if not all(map(_CHUNK_ID.fullmatch, ids)) or len(set(ids)) != len(ids):
             raise ValueError("an id of a chunk is not one")
         return sorted(ids)
 
     def files(self) -> Iterator[FileState]:
-        for source, path, size, mtime_ns, sha256, aliases in self._rows(
+        for source, path, size, mtime_ns, sha256, aliases in self._catalog.rows(
             "SELECT source, path, size, mtime_ns, sha256, aliases FROM files"
         ):
             _of(str, source, path, sha256)
@@ -125,7 +140,7 @@ class ForeignCatalog:
             yield FileState(source, path, size, mtime_ns, sha256, _strings(aliases))
 
     def skipped(self) -> list[Skipped]:
-        rows = list(self._rows("SELECT source, path, reason, detail FROM skipped WHERE file = ''"))
+        rows = list(self._catalog.rows("SELECT source, path, reason, detail FROM skipped WHERE file = ''"))
         for row in rows:
             _of(str, *row)
             if row[2] not in WHY_SKIPPED:
@@ -134,11 +149,14 @@ class ForeignCatalog:
 
     def documents(self) -> Iterator[tuple[Document, list[Chunk]]]:
         """Each document with its chunks, in order."""
-        for key, source, path, file, title, kind, aliases, packed in self._rows(
-            "SELECT key, source, path, file, title, kind, aliases, text FROM documents ORDER BY key"
+        for key, source, path, file, title, kind, aliases in self._catalog.rows(
+            "SELECT key, source, path, file, title, kind, aliases FROM documents ORDER BY key"
         ):
             _of(str, key, source, path, file, title, kind)
+            packed = next(self._texts.rows("SELECT text FROM texts WHERE document = ?", (key,)), (None,))[0]
             _of(bytes, packed)
+            if not _KEY.fullmatch(key):
+                raise ValueError(f"{key[:60]!r} is no key of a document")
             if kind not in _KINDS:
                 raise ValueError(f"{kind[:60]!r} is no kind of document")
             unpacker = zlib.decompressobj()
@@ -148,9 +166,11 @@ class ForeignCatalog:
             yield Document(key, source, path, file, title, text.decode(), kind, _strings(aliases)), list(self._chunks(key))
 
     def _chunks(self, key: str) -> Iterator[Chunk]:
-        for id_, document, ordinal, heading, start, end, text in self._rows(
+        for id_, document, ordinal, heading, start, end, text in self._texts.rows(
             'SELECT id, document, ordinal, heading, start, "end", text FROM chunks WHERE document = ? ORDER BY ordinal', (key,)
         ):
             _of(str, id_, document, text)
             _of(int, ordinal, start, end)
+            if document_of(id_) != key:
+                raise ValueError("a chunk belongs to another document than its id says")
             yield Chunk(id_, document, ordinal, _strings(heading), start, end, text)

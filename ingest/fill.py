@@ -14,10 +14,11 @@ from ingest.report import Report
 from ingest.scan import ScannedFile
 from kb.catalog import FileState
 from kb.embed import Embedder
-from kb.index import GenerationWriter, IndexRow
+from kb.index import IndexRow
 from kb.jobs import Progress
 from kb.records import Skipped
 from kb.settings import Settings
+from kb.writer import GenerationWriter
 
 Reporter = Callable[[Progress], None]
 _BATCH = 512  # chunks embedded and written at a time
@@ -32,14 +33,11 @@ def fill(
     settings: Settings,
     report: Report,
     progress: Reporter,
-) -> int:
-    """Returns how many chunks were taken out of a copied index."""
-    dead = 0
+) -> None:
+    """All of the plan; the writer is left to be finished."""
     with report.stage("write"):
         for state in () if plan.fresh else plan.drop:
-            ids = writer.catalog.remove_file(state.source, state.path)
-            writer.remove(ids)
-            dead += len(ids)
+            writer.remove_file(state.source, state.path)
         for file in plan.relabel:
             writer.catalog.put_file(_state(file))
         writer.catalog.put_scan_skipped(skipped)
@@ -55,7 +53,6 @@ def fill(
             written = writing.submit(_write, writer, batch, rows, vectors, report)
         if written is not None:
             written.result()
-    return dead
 
 
 def _batches(files: Iterator[Prepared], report: Report, meter: "_Meter") -> Iterator[list[Prepared]]:
@@ -98,10 +95,8 @@ def _write(
         for prepared_file in batch:
             writer.catalog.put_file(_state(prepared_file.file))
             writer.catalog.add_load_skipped(prepared_file.skipped, prepared_file.file.path)
-            for document in prepared_file.documents:
-                writer.catalog.add_document(document)
         if rows:
-            writer.add(rows, vectors)
+            writer.add([document for prepared_file in batch for document in prepared_file.documents], rows, vectors)
 
 
 def _state(file: ScannedFile) -> FileState:

@@ -3,26 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ingest.scan import ScannedFile
-from kb.catalog import Catalog, FileState
+from kb.catalog import FileState
 from kb.embed import Fingerprint
-from kb.manifest import Manifest
+from kb.index import Generation
 from kb.records import Skipped
-
-# Past this share of deleted rows, a build from nothing is smaller on disk and faster to search.
-_DEAD_SHARE = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What a run needs to know of the live generation; its vectors stay closed, since Chroma writes when it opens."""
-
-    folder: Path
-    manifest: Manifest
-    catalog: Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +17,7 @@ class Plan:
     """`read`: files to load. `drop`: files whose chunks go. `relabel`: same bytes, other aliases.
     A file that is away while its bytes are there under a new name is counted as `moved`, not as removed and added.
 
-    `fresh`: nothing of the live folder is copied, so `read` holds every file; `why` says so where the user should know.
+    `fresh`: nothing of the live generation is used, so `read` holds every file; `why` says so where the user should know.
     """
 
     read: tuple[ScannedFile, ...]
@@ -52,14 +39,14 @@ class Plan:
 
 
 def make_plan(
-    live: Live | None,
+    live: Generation | None,
     files: Sequence[ScannedFile],
     skipped: Sequence[Skipped],
     pipeline: dict[str, Any],
     fingerprint: Fingerprint,
-    keep: bool = False,
+    unusable: str = "",
 ) -> Plan:
-    """Compare by content hash; a file that was only touched is unchanged. `keep`: do not build from nothing to save space."""
+    """Compare by content hash; a file that was only touched is unchanged. `unusable`: why there is a live one but not used."""
     old = {(state.source, state.path): state for state in live.catalog.files()} if live else {}
     new = {(file.source, file.path): file for file in files}
     added = [file for key, file in new.items() if key not in old]
@@ -67,9 +54,9 @@ def make_plan(
     same = [file for key, file in new.items() if key in old and old[key].sha256 == file.sha256]
     removed = [state for key, state in old.items() if key not in new]
     drop = [*removed, *(old[file.source, file.path] for file in changed)]
-    why = _why_rebuild(live, pipeline, fingerprint)
+    why = unusable or _why_rebuild(live, pipeline, fingerprint)
     moved = sum((Counter(state.sha256 for state in removed) & Counter(file.sha256 for file in added)).values())
-    fresh = live is None or bool(why) or (not keep and (len(drop) * 2 > len(old) or _mostly_dead(live)))
+    fresh = live is None or bool(why)
     return Plan(
         read=tuple(files) if fresh else (*added, *changed),
         drop=tuple(drop),
@@ -85,7 +72,7 @@ def make_plan(
     )
 
 
-def _why_rebuild(live: Live | None, pipeline: dict[str, Any], fingerprint: Fingerprint) -> str:
+def _why_rebuild(live: Generation | None, pipeline: dict[str, Any], fingerprint: Fingerprint) -> str:
     if live is None:
         return ""
     manifest = live.manifest
@@ -95,7 +82,3 @@ def _why_rebuild(live: Live | None, pipeline: dict[str, Any], fingerprint: Finge
     if differing:
         return ", ".join(f"{key} was {manifest.pipeline.get(key)} and is now {pipeline[key]}" for key in differing)
     return ""
-
-
-def _mostly_dead(live: Live) -> bool:
-    return live.manifest.dead > _DEAD_SHARE * max(1, live.manifest.chunks)

@@ -1,6 +1,7 @@
 """A knowledge base as one zip file, to be used elsewhere without embedding anything again.
 
-In it: manifest.json, sources.json, catalog.db, and vectors.npy, whose rows are those of the chunks in the order of their ids.
+In it: manifest.json, sources.json, catalog.db (files and documents), texts.db (their texts and chunks), and vectors.npy,
+whose rows are those of the chunks in the order of their ids.
 What comes in is foreign. Its catalogue is read row by row into a fresh one (catalog_copy.py), the words are cut
 here, and a few vectors are computed again to see that they are of the model that they say they are of.
 """
@@ -29,14 +30,16 @@ from kb import catalog, words
 from kb.base import KnowledgeBase, base_folder
 from kb.embed import load_embedder
 from kb.errors import BaseError
-from kb.index import GenerationWriter, IndexRow
+from kb.index import IndexRow
 from kb.manifest import MANIFEST, Manifest
+from kb.segment import TEXTS, TextsWriter
 from kb.settings import Settings
+from kb.writer import GenerationWriter
 
 _VECTORS, _SOURCES = "vectors.npy", "sources.json"
-_MOST = {MANIFEST: 16 * 1024**2, _SOURCES: 16 * 1024**2, catalog.FILE: 64 * 1024**3, _VECTORS: 256 * 1024**3}
+_MOST = {MANIFEST: 16 * 1024**2, _SOURCES: 16 * 1024**2, catalog.FILE: 64 * 1024**3, TEXTS: 64 * 1024**3, _VECTORS: 256 * 1024**3}
 _RATIO = 200
-_BATCH = 512
+_BATCH = 512  # documents copied at a time, and vectors
 _SAMPLE = 16  # vectors computed again
 _SAME = 0.98  # cosine; the same model on another machine or precision gives .999
 
@@ -55,7 +58,7 @@ def export_base(settings: Settings, name: str, file: Path) -> None:
         with locked(base.folder), tempfile.TemporaryDirectory(prefix=".export-", dir=file.absolute().parent) as temporary:
             snapshot = base.snapshot()
             vectors = Path(temporary) / _VECTORS
-            ids = sorted(snapshot.catalog.chunk_ids())
+            ids = sorted(snapshot.chunk_ids())
             shape = (len(ids), snapshot.manifest.fingerprint.dimension)
             with vectors.open("wb") as stream:
                 np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -63,11 +66,16 @@ def export_base(settings: Settings, name: str, file: Path) -> None:
                     some = ids[at : at + _BATCH]
                     stored = snapshot.stored_vectors(some)
                     stream.write(np.array([stored[id_] for id_ in some], dtype="<f4").tobytes())
+            texts = TextsWriter(Path(temporary))
+            for _, segment, keys in snapshot.parts():
+                texts.add(segment.packed_texts([*keys]), segment.chunks_of([*keys]))
+            texts.finish()
             sources = json.dumps([asdict(source) for source in base.sources()], ensure_ascii=False)
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
                 zipped.write(snapshot.folder / MANIFEST, MANIFEST)
                 zipped.writestr(_SOURCES, sources)
                 zipped.write(snapshot.folder / catalog.FILE, catalog.FILE)
+                zipped.write(Path(temporary) / TEXTS, TEXTS)
                 zipped.write(vectors, _VECTORS, zipfile.ZIP_STORED)
         part.rename(file)
     except OSError as error:
@@ -131,15 +139,16 @@ def _import(settings: Settings, name: str, temporary: Path, report: Report) -> N
     if not isinstance(vectors, np.ndarray) or vectors.dtype != np.dtype("<f4") or vectors.shape != shape:
         raise ValueError(f"{_VECTORS} is not {shape[0]} × {shape[1]} numbers")
     report.commits = manifest.report["commits"]
-    foreign = ForeignCatalog(temporary / catalog.FILE)
+    foreign = ForeignCatalog(temporary / catalog.FILE, temporary / TEXTS)
     try:
         rows_of = {id_: row for row, id_ in enumerate(foreign.chunk_ids())}
         if len(rows_of) != manifest.chunks:
-            raise ValueError(f"{catalog.FILE} holds {len(rows_of)} chunks instead of {manifest.chunks}")
+            raise ValueError(f"{TEXTS} holds {len(rows_of)} chunks instead of {manifest.chunks}")
         _check_sample(foreign, vectors, rows_of, embedder.passages)
 
         def write(part: Path) -> None:
-            _fill(GenerationWriter(part), foreign, vectors, rows_of, manifest, report)
+            with GenerationWriter(part) as writer:
+                _fill(writer, foreign, vectors, rows_of, manifest, report)
 
         report.generation = add_generation(name, settings, write, report, lambda _: None)
     finally:
@@ -177,23 +186,18 @@ def _fill(
     manifest: Manifest,
     report: Report,
 ) -> None:
-    try:
-        for state in foreign.files():
-            writer.catalog.put_file(state)
-        writer.catalog.put_scan_skipped(foreign.skipped())
-        for document, _ in foreign.documents():
-            writer.catalog.add_document(document)
-        rows = _rows(foreign)
-        while batch := list(islice(rows, _BATCH)):
-            some = np.array([vectors[rows_of[row.chunk.id]] for row in batch], dtype=np.float32)
-            if not np.isfinite(some).all():
-                raise ValueError(f"{_VECTORS} holds what is no number")
-            writer.add(batch, some)
-        if writer.catalog.counts() != (manifest.documents, manifest.chunks, manifest.bytes):
-            raise ValueError(f"{catalog.FILE} does not hold what {MANIFEST} says")
-        pipeline = manifest.pipeline | {"words": words.VERSION}  # they were cut here
-        number = int(writer.folder.stem)
-        writer.finish(number, pipeline, manifest.fingerprint, 0, replace(report, generation=number).summary())
-    except BaseException:
-        writer.close()
-        raise
+    for state in foreign.files():
+        writer.catalog.put_file(state)
+    writer.catalog.put_scan_skipped(foreign.skipped())
+    documents = foreign.documents()
+    while some := list(islice(documents, _BATCH)):
+        rows = [index_row(document, chunk) for document, chunks in some for chunk in chunks]
+        own = np.array([vectors[rows_of[row.chunk.id]] for row in rows], dtype=np.float32)
+        if not np.isfinite(own).all():
+            raise ValueError(f"{_VECTORS} holds what is no number")
+        writer.add([document for document, _ in some], rows, own)
+    if writer.catalog.counts() != (manifest.documents, manifest.chunks, manifest.bytes):
+        raise ValueError(f"{catalog.FILE} and {TEXTS} do not hold what {MANIFEST} says")
+    pipeline = manifest.pipeline | {"words": words.VERSION}  # they were cut here
+    number = int(writer.folder.stem)
+    writer.finish(pipeline, manifest.fingerprint, replace(report, generation=number).summary())

@@ -2,7 +2,7 @@
 
 import importlib
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -12,19 +12,27 @@ from ingest.child import die_with_parent
 from ingest.report import Report
 from kb.base import base_folder, generation_folder
 from kb.errors import BaseError
-from kb.index import disk_errors, verify
+from kb.index import verify
 from kb.jobs import Progress
-from kb.manifest import sync
+from kb.manifest import read_manifest, sync
 from kb.settings import Settings
 from kb.state import State
+from kb.writer import disk_errors
 
 _VERIFY_SECONDS = 600
 
 
 def add_generation(
-    name: str, settings: Settings, write: Callable[[Path], None], report: Report, progress: Callable[[Progress], None]
+    name: str,
+    settings: Settings,
+    write: Callable[[Path], None],
+    report: Report,
+    progress: Callable[[Progress], None],
+    trusted: Collection[str] = (),
 ) -> int:
     """Have `write` fill a new part folder, check it and make it the live generation; returns its number. For the one writer.
+
+    Segments that are `trusted` have been checked before.
 
     Raises:
         BaseError: it cannot be written or failed its check; the old one still serves.
@@ -38,11 +46,12 @@ def add_generation(
             write(part)
             with report.stage("verify"):
                 progress(Progress("verify", 0, 1, "generations"))
-                _verify_elsewhere(verifier, part)
+                _verify_elsewhere(verifier, part, trusted)
             with report.stage("publish"):
                 _publish(name, part, number, settings)
     except BaseException:
         rmtree(part, ignore_errors=True)
+        _sweep(folder)
         raise
     return number
 
@@ -53,6 +62,20 @@ def clean(folder: Path, live: int | None) -> None:
         rmtree(part)
     for old in sorted(number for number in numbers(folder) if live is not None and number < live)[:-1]:
         rmtree(generation_folder(folder, old))
+    _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the segments that no generation names."""
+    named: set[str] = set()
+    for number in numbers(folder):
+        try:
+            named |= {info.name for info in read_manifest(generation_folder(folder, number)).segments}
+        except BaseError:
+            continue  # an index that cannot be read needs none
+    for segment in (folder / "segments").glob("*"):
+        if segment.name not in named:
+            rmtree(segment)
 
 
 def numbers(folder: Path) -> list[int]:
@@ -70,9 +93,9 @@ def _start_verifier() -> None:
     importlib.import_module("chromadb.api.rust")
 
 
-def _verify_elsewhere(verifier: ProcessPoolExecutor, part: Path) -> None:
+def _verify_elsewhere(verifier: ProcessPoolExecutor, part: Path, trusted: Collection[str]) -> None:
     try:
-        verifier.submit(verify, part).result(_VERIFY_SECONDS)
+        verifier.submit(verify, part, trusted).result(_VERIFY_SECONDS)
     except (BrokenProcessPool, TimeoutError) as error:
         raise BaseError(f"The check of the new index did not end ({type(error).__name__}): the old one still serves.") from error
 
@@ -86,3 +109,4 @@ def _publish(name: str, part: Path, number: int, settings: Settings) -> None:
     state.set_live(name, number)
     for old in set(numbers(part.parent.parent)) - {number, before}:
         rmtree(generation_folder(part.parent.parent, old))
+    _sweep(part.parent.parent)

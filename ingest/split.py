@@ -43,7 +43,7 @@ def split(document: Document, chunk_chars: int) -> list[Chunk]:
         passage = span.repeat + document.text[span.a : span.b]
         if _has_words(passage):
             name = "\0".join((document.key, str(len(chunks)), passage, VERSION))
-            identity = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+            identity = f"{document.key}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
             place = span.first + 1, span.last + 1
             chunks.append(Chunk(identity, document.key, len(chunks), draft.path, *place, passage))
     return chunks

@@ -2,6 +2,7 @@
 
 data_base/kbs/<name>/sources.json            what it is made from
 data_base/kbs/<name>/generations/0007/       one index, unchanging
+data_base/kbs/<name>/segments/               what generations share
 data_base/state.db                           which generation is live
 """
 
@@ -101,7 +102,15 @@ class KnowledgeBase:
         Raises:
             BaseError: never indexed, or the index is damaged.
         """
-        number = self._live_number()
+        while True:
+            number = self._live_number()
+            try:
+                return self._opened(number)
+            except BaseError:
+                if self._live_number() == number:
+                    raise  # else it was removed while it was being opened: another one is live by now
+
+    def _opened(self, number: int) -> Generation:
         folder = generation_folder(self.folder, number)
         with _open_lock:
             stamp, opened = _live.get(self.folder, (None, None))
@@ -113,6 +122,7 @@ class KnowledgeBase:
             if opened is None or opened.number != number or stamp != now:
                 # The one it replaces is closed when the last question that holds it lets go.
                 opened = Generation(folder)
+                opened.warm()
                 _live[self.folder] = (now, opened)
             return opened
 

@@ -1,37 +1,38 @@
-"""One generation of an index on disk: Chroma for vectors, tantivy for words, the catalogue, and a manifest written last.
+"""One generation of an index on disk: a catalogue and a lexical index of its own, segments that it shares with others,
+and a manifest written last.
 
-A generation never changes once it has its manifest. Builders work in `0007.part`; `publish` renames it. Chroma keeps
-what a process has opened to itself, so an unchanging folder is also what makes it safe to read from many processes.
+kbs/<name>/generations/0007/{catalog.db,words/,manifest.json}
+kbs/<name>/segments/0003-1f2e3d4c/{chroma/,texts.db}
+
+A generation never changes once it has its manifest, nor does a segment that one names.
 """
 
-import re
-import shutil
-import sqlite3
 import threading
-import time
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from heapq import nlargest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kb import words
-from kb.catalog import Catalog, CatalogWriter, DocumentInfo
-from kb.embed import Fingerprint
+from kb.catalog import Catalog, DocumentInfo
 from kb.errors import BaseError
 from kb.example_questions import Language, example_questions
+from kb.lexical import LexicalIndex
 from kb.links import has_lines, permalink
-from kb.manifest import MANIFEST, Manifest, read_manifest, sync, write_manifest
-from kb.records import Chunk, Document, Hit, Skipped
+from kb.manifest import SegmentInfo, read_manifest
+from kb.records import Chunk, Document, Hit, Skipped, document_of
+from kb.segment import Segment, unpack_text
 
-COLLECTION = "langchain"  # what langchain_chroma.Chroma(persist_directory=…) opens when no name is given
-# Recall@10 on 10,000 random vectors: .82 with Chroma's defaults, .98 with these.
-_HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
-_BATCH = 5000  # Chroma's own limit is 5,461
-_chroma_lock = threading.Lock()  # its table of shared clients is not safe to fill from two threads
+_EXAMPLES_FROM = 1000  # documents
+_open_segments: weakref.WeakValueDictionary[Path, Segment] = weakref.WeakValueDictionary()
+_segments_lock = threading.Lock()
+_searching = ThreadPoolExecutor(2, "segments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,56 +51,37 @@ def lexical_text(document: Document, chunk: Chunk) -> str:
     return " ".join(words.words("\n".join((document.path, document.title, *chunk.heading, chunk.text))))
 
 
-def _open_chroma(folder: Path) -> Any:
-    import chromadb
-    from chromadb.config import Settings as ChromaSettings
-
-    with _chroma_lock:
-        return chromadb.PersistentClient(str(folder / "chroma"), ChromaSettings(anonymized_telemetry=False))
+def segments_folder(generation: Path) -> Path:
+    """Where the segments of a generation stand, given the folder of that generation."""
+    return generation.parent.parent / "segments"
 
 
-def _close_chroma(client: Any) -> None:
-    with _chroma_lock:
-        client.close()
-
-
-def _close(client: Any, catalog: Catalog) -> None:
-    _close_chroma(client)
-    catalog.close()
-
-
-def _schema() -> Any:
-    import tantivy
-
-    builder = tantivy.SchemaBuilder()
-    builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("words", tokenizer_name="whitespace", index_option="freq")
-    return builder.build()
+def _open_segment(folder: Path) -> Segment:
+    """Segments are shared by the generations that are open in this process, so that what was read stays in memory."""
+    with _segments_lock:
+        return _open_segments.get(folder) or _open_segments.setdefault(folder, Segment(folder))
 
 
 class Generation:
     """A published generation, open for reading by any number of threads.
 
-    Raises:
+    Raises, as its methods do:
         BaseError: it is incomplete or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
-        import tantivy
-
         self.folder = folder
         self.manifest = read_manifest(folder)
         self.catalog = Catalog(folder)
-        try:
-            self._client = _open_chroma(folder)
-            self._vectors = self._client.get_collection(COLLECTION)
-            self._schema = _schema()
-            self._lexical = tantivy.Index(self._schema, path=str(folder / "words"))
-        except Exception as error:  # chromadb and tantivy raise bare exceptions of their Rust sides for damaged files
-            raise BaseError(f"The index {folder} is damaged ({error}): run `python -m ingest` to build it again.") from error
-        self._searcher = self._lexical.searcher()
+        self._lexical = LexicalIndex(folder / "words")
+        self._segments = {info.name: _open_segment(segments_folder(folder) / info.name) for info in self.manifest.segments}
         # Also when the last question that holds it lets go, after another generation has become the live one.
-        self.close = weakref.finalize(self, _close, self._client, self.catalog)
+        self.close = weakref.finalize(self, self.catalog.close)
+
+    def warm(self) -> None:
+        """Read the vectors into memory now, rather than at the first question."""
+        for segment in self._segments.values():
+            segment.warm()
 
     @property
     def number(self) -> int:
@@ -113,7 +95,11 @@ class Generation:
 
     def document(self, key: str) -> Document:
         """Raises BaseError for a key that is not in this generation."""
-        return self.catalog.document(key)
+        segment = self.catalog.segments([key]).get(key)
+        if segment is None:
+            raise BaseError("That document is not in the knowledge base any more.")
+        [(_, packed)] = self._segments[segment].packed_texts([key])
+        return self.catalog.document(key, unpack_text(packed))
 
     def permalink(self, hit: Hit) -> str | None:
         """The page that shows a hit where its repository is hosted, at the commit that was indexed; None if it has none."""
@@ -128,162 +114,140 @@ class Generation:
 
     def examples(self, language: Language, count: int) -> list[str]:
         """Questions that the documents' own headings suggest."""
-        return example_questions(self.catalog.headings(), language, count)
+        headings = [
+            heading
+            for segment, keys in self._by_segment(self.catalog.some_keys(_EXAMPLES_FROM)).items()
+            for heading in segment.headings(keys)
+        ]
+        return example_questions(headings, language, count)
+
+    def _by_segment(self, documents: Sequence[str]) -> dict[Segment, list[str]]:
+        """The documents that are in this generation, by the segment that holds them."""
+        held: defaultdict[Segment, list[str]] = defaultdict(list)
+        for key, name in self.catalog.segments(documents).items():
+            held[self._segments[name]].append(key)
+        return held
+
+    def _ids_by_segment(self, ids: Sequence[str]) -> dict[Segment, list[str]]:
+        of_document: defaultdict[str, list[str]] = defaultdict(list)
+        for id_ in ids:
+            of_document[document_of(id_)].append(id_)
+        held = self._by_segment(list(of_document))
+        return {segment: [id_ for key in keys for id_ in of_document[key]] for segment, keys in held.items()}
 
     def by_vector(self, vector: np.ndarray, limit: int) -> list[tuple[str, float]]:
         """(chunk id, cosine similarity) of the nearest chunks, best first; `vector` of shape (dimension,)."""
-        if not self.manifest.chunks:
-            return []
-        found = self._vectors.query([vector.tolist()], n_results=min(limit, self.manifest.chunks), include=["distances"])
-        return [(id_, 1 - distance) for id_, distance in zip(found["ids"][0], found["distances"][0], strict=True)]
+        near = partial(self._near, vector.tolist(), limit)
+        infos = self.manifest.segments
+        found = _searching.map(near, infos) if len(infos) > 2 else map(near, infos)
+        return nlargest(limit, (pair for own in found for pair in own), key=lambda pair: pair[1])
 
-    def by_words(self, weighted: dict[str, float], limit: int) -> list[tuple[str, float]]:
+    def _near(self, vector: list[float], limit: int, info: SegmentInfo) -> list[tuple[str, float]]:
+        """The nearest chunks of one segment that belong to this generation."""
+        segment = self._segments[info.name]
+        if info.live == info.rows:
+            return segment.near(vector, min(limit, info.rows))
+        want = limit
+        while True:
+            want = min(2 * want, info.rows)
+            found = segment.near(vector, want)
+            holders = self.catalog.segments([*{document_of(id_) for id_, _ in found}])
+            live = [pair for pair in found if holders.get(document_of(pair[0])) == info.name]
+            if len(live) >= limit or want == info.rows:
+                return live[:limit]
+
+    def by_words(self, weighted: Mapping[str, float], limit: int) -> list[tuple[str, float]]:
         """(chunk id, BM25 score) of the chunks with any of the words, each word with its weight; best first."""
-        import tantivy
-
-        if not weighted:
-            return []
-        query = tantivy.Query
-        terms = [
-            (tantivy.Occur.Should, query.boost_query(query.term_query(self._schema, "words", word, "freq"), weight))
-            for word, weight in weighted.items()
-        ]
-        result = self._searcher.search(query.boolean_query(terms), limit=limit, count=False)
-        return [(self._searcher.doc(address)["id"][0], score) for score, address in result.hits]
+        return self._lexical.search(weighted, limit)
 
     def frequency(self, word: str) -> int:
         """In how many chunks `word` occurs."""
-        return int(self._searcher.doc_freq("words", word))
+        return self._lexical.frequency(word)
+
+    def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
+        found: dict[str, Chunk] = {}
+        for segment, own in self._ids_by_segment(ids).items():
+            found |= segment.chunks(own)
+        return found
+
+    def embedded(self, hashes: Sequence[bytes]) -> dict[bytes, tuple[Segment, str]]:
+        """Hash of an embedded text → the segment and the chunk that have its vector, also where the chunk counts no more."""
+        found: dict[bytes, tuple[Segment, str]] = {}
+        for segment in self._segments.values():
+            missing = [hash_ for hash_ in hashes if hash_ not in found]
+            found |= {hash_: (segment, id_) for hash_, id_ in segment.embedded(missing).items()}
+        return found
 
     def stored_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Chunk id → its vector, shape (dimension,)."""
         vectors: dict[str, np.ndarray] = {}
-        for at in range(0, len(ids), _BATCH):
-            got = self._vectors.get(list(ids[at : at + _BATCH]), include=["embeddings"])
-            vectors |= dict(zip(got["ids"], got["embeddings"], strict=True))
+        for segment, own in self._ids_by_segment(ids).items():
+            vectors |= segment.vectors(own)
         return vectors
 
+    def parts(self) -> Iterator[tuple[SegmentInfo, Segment, dict[str, int]]]:
+        """Each segment with the documents that count in it, and how many chunks each has."""
+        for info in self.manifest.segments:
+            yield info, self._segments[info.name], self.catalog.keys_in(info.name)
+
+    def chunk_ids(self) -> set[str]:
+        return {id_ for _, segment, keys in self.parts() for id_ in segment.chunk_ids() if document_of(id_) in keys}
+
     def vector_ids(self) -> set[str]:
-        # Paged: one get() of more than 32,766 rows fails on SQLite's limit of variables.
-        ids: set[str] = set()
-        while page := self._vectors.get(limit=_BATCH, offset=len(ids), include=[])["ids"]:
-            ids.update(page)
-        return ids
+        return {id_ for _, segment, keys in self.parts() for id_ in segment.vector_ids() if document_of(id_) in keys}
 
     def lexical_ids(self) -> set[str]:
-        import tantivy
+        return self._lexical.ids()
 
-        every = self._searcher.search(tantivy.Query.all_query(), limit=max(1, self._searcher.num_docs), count=False)
-        return {self._searcher.doc(address)["id"][0] for _, address in every.hits}
+    def has_words_of(self, id_: str) -> bool:
+        """Whether the lexical leg has a chunk, once."""
+        return self._lexical.has_once(id_)
 
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """One sentence for what the system, SQLite, chromadb and tantivy raise when a disk is full or failing."""
-    from chromadb.errors import ChromaError
-
-    try:
-        yield
-    except (OSError, sqlite3.Error, ChromaError, ValueError) as error:
-        # tantivy has no error of its own: a ValueError that does not speak of the disk is a bug of ours.
-        if isinstance(error, ValueError) and not re.search(r"\bI/?O\b|os error", str(error)):
-            raise
-        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free // 1024**2
-        what = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BaseError(f"{folder} cannot be written ({what}; {free} MiB are free): the old index still serves.") from error
+    @property
+    def lexical_count(self) -> int:
+        return self._lexical.count
 
 
-class GenerationWriter:
-    """Builds one generation in `folder`, from nothing or from a copy of `base`. Not for threads."""
-
-    def __init__(self, folder: Path, base: Path | None = None) -> None:
-        import tantivy
-
-        if folder.exists():
-            shutil.rmtree(folder)  # what a crashed build left behind
-        if base is None:
-            folder.mkdir(parents=True)
-            (folder / "words").mkdir()
-        else:
-            shutil.copytree(base, folder, ignore=shutil.ignore_patterns(MANIFEST))
-        self._started = time.time()
-        self.folder = folder
-        self.catalog = CatalogWriter(folder)
-        self._client = _open_chroma(folder)
-        self._vectors = self._client.get_or_create_collection(COLLECTION, configuration={"hnsw": _HNSW}, embedding_function=None)
-        self._lexical = tantivy.Index(_schema(), path=str(folder / "words")).writer(heap_size=64_000_000, num_threads=1)
-
-    def remove(self, ids: Sequence[str]) -> None:
-        """Take chunks out of both legs; the catalogue forgets them with their file."""
-        for at in range(0, len(ids), _BATCH):
-            self._vectors.delete(list(ids[at : at + _BATCH]))
-        for id_ in ids:
-            self._lexical.delete_documents_by_term("id", id_)
-
-    def add(self, rows: Sequence[IndexRow], vectors: np.ndarray) -> None:
-        """Put chunks, with vectors of shape (len(rows), dimension), into both legs and the catalogue."""
-        import tantivy
-
-        for at in range(0, len(rows), _BATCH):
-            some = rows[at : at + _BATCH]
-            self._vectors.upsert(
-                ids=[row.chunk.id for row in some],
-                embeddings=vectors[at : at + _BATCH],
-                documents=[row.chunk.text for row in some],
-                metadatas=[
-                    {"root": row.document.source, "source": row.document.path, "title": row.document.title,
-                     "document": row.document.key, "heading": " › ".join(row.chunk.heading),
-                     "start": row.chunk.start, "end": row.chunk.end}
-                    for row in some
-                ],
-            )  # fmt: skip
-        for row in rows:
-            self._lexical.add_document(tantivy.Document(id=row.chunk.id, words=row.words))
-        self.catalog.add_chunks((row.chunk, row.hash) for row in rows)
-
-    def finish(
-        self, number: int, pipeline: dict[str, Any], fingerprint: Fingerprint, dead: int, report: dict[str, Any]
-    ) -> Manifest:
-        """Commit and close both legs and the catalogue, sync them, and write the manifest."""
-        documents, chunks, size = self.catalog.counts()
-        self._lexical.commit()
-        self._lexical.wait_merging_threads()
-        self.catalog.finish()
-        _close_chroma(self._client)
-        now = time.time()
-        manifest = Manifest(
-            number, now, documents, chunks, size, round(now - self._started, 3), pipeline, fingerprint, dead, report
-        )
-        for path in self.folder.rglob("*"):
-            sync(path)
-        write_manifest(self.folder, manifest)
-        return manifest
-
-    def close(self) -> None:
-        """Let go of the files without finishing; the folder is of no use then."""
-        _close_chroma(self._client)
-
-
-def verify(folder: Path) -> None:
+def verify(folder: Path, trusted: Collection[str] = ()) -> None:
     """Check, in a process that did not write it, that both legs and the catalogue hold the same chunks and answer.
+
+    Segments that are `trusted` were checked when they were written; without any, everything is compared.
 
     Raises:
         BaseError: saying what differs.
     """
     generation = Generation(folder)
-    try:
-        expected = generation.catalog.chunk_ids()
-        for leg, ids in (("vectors", generation.vector_ids()), ("words", generation.lexical_ids())):
-            if ids != expected:
-                raise BaseError(
-                    f"The new index is not whole: of {len(expected)} chunks the {leg} miss {len(expected - ids)} "
-                    f"and have {len(ids - expected)} too many."
-                )
-        sample = sorted(expected)[:: max(1, len(expected) // 8)]
-        vectors = generation.stored_vectors(sample)
-        found = sum(generation.by_vector(vector, 10)[0][1] > 0.99 for vector in vectors.values())
-        # Not all of them: HNSW does not reach every one of thousands of equal vectors.
-        if found * 2 < len(sample):
-            raise BaseError(f"The new index is not whole: of {len(sample)} stored vectors only {found} find themselves.")
-    finally:
-        generation.close()
+    expected: set[str] = set()
+    for info, segment, keys in generation.parts():
+        if info.name in trusted:
+            continue
+        ids, counted = segment.chunk_ids(), segment.count_chunks()
+        _same(ids, segment.vector_ids(), "vectors")
+        if len(ids) != info.rows or any(counted[key] != count for key, count in keys.items()):
+            raise BaseError("The new index is not whole: its catalogue counts other chunks than there are.")
+        _finds_itself(segment, sorted(ids))
+        expected |= {id_ for id_ in ids if document_of(id_) in keys}
+    if trusted:
+        missing = [id_ for id_ in expected if not generation.has_words_of(id_)]
+        _same(expected, expected.difference(missing), "words")
+    else:
+        _same(expected, generation.lexical_ids(), "words")
+    if generation.lexical_count != generation.manifest.chunks:
+        raise BaseError(f"The new index is not whole: {generation.lexical_count} words for {generation.manifest.chunks} chunks.")
+    generation.close()
+
+
+def _same(expected: set[str], ids: set[str], leg: str) -> None:
+    if ids != expected:
+        raise BaseError(
+            f"The new index is not whole: of {len(expected)} chunks the {leg} miss {len(expected - ids)} "
+            f"and have {len(ids - expected)} too many."
+        )
+
+
+def _finds_itself(segment: Segment, ids: Sequence[str]) -> None:
+    sample = ids[:: max(1, len(ids) // 8)]
+    found = sum(segment.near(vector.tolist(), 1)[0][1] > 0.99 for vector in segment.vectors(sample).values())
+    # Not all of them: HNSW does not reach every one of thousands of equal vectors.
+    if found * 2 < len(sample):
+        raise BaseError(f"The new index is not whole: of {len(sample)} stored vectors only {found} find themselves.")

@@ -9,8 +9,17 @@ from typing import Any
 from kb.embed import Fingerprint
 from kb.errors import BaseError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """A segment as a generation uses it: `rows` chunks are stored in it, `live` of them belong to the generation."""
+
+    name: str
+    rows: int
+    live: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class Manifest:
     seconds: float
     pipeline: dict[str, Any]
     fingerprint: Fingerprint
-    dead: int = 0  # rows deleted since the last build from nothing; Chroma never gives their space back
+    segments: tuple[SegmentInfo, ...] = ()
     report: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -43,8 +52,9 @@ def read_manifest(folder: Path) -> Manifest:
     except ValueError as error:
         raise BaseError(f"The manifest of {folder} is damaged: run `python -m ingest` to build it again.") from error
     if value.get("format") != FORMAT:
-        raise BaseError(f"{folder} was written by another version of InternKB: run `python -m ingest` to build it again.")
-    return Manifest(**value | {"fingerprint": Fingerprint(**value["fingerprint"])})
+        raise BaseError(f"{folder} was written by another version of InternKB: `python -m ingest` builds it again.")
+    segments = tuple(SegmentInfo(**segment) for segment in value["segments"])
+    return Manifest(**value | {"fingerprint": Fingerprint(**value["fingerprint"]), "segments": segments})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

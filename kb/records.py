@@ -90,7 +90,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage of a document: lines `start` to `end` (1-based, inclusive) under the headings `heading`."""
+    """A passage of a document: lines `start` to `end` (1-based, inclusive) under the headings `heading`.
+
+    `id` is the key of the document, a dash, and a hash of the passage and its place.
+    """
 
     id: str
     document: str
@@ -99,6 +102,11 @@ class Chunk:
     start: int
     end: int
     text: str
+
+
+def document_of(chunk_id: str) -> str:
+    """The key of the document that a chunk belongs to."""
+    return chunk_id.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def retrieve(question: str, history: Sequence[Turn], generation: Generation, emb
         for rank, (id_, _) in enumerate(ranked, start=1):
             scores[id_] += weight / (RANK_CONSTANT + rank)
     ranked_ids = sorted(scores, key=lambda id_: (-scores[id_], id_))
-    chunks = generation.catalog.chunks(ranked_ids)
+    chunks = generation.chunks(ranked_ids)
     best = _spread(ranked_ids, chunks)[:limit]
     names = generation.catalog.names([chunks[id_].document for id_ in best])
     hits = tuple(

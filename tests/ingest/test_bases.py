@@ -43,7 +43,7 @@ def test_made_renamed_and_deleted(settings: kb.Settings, filled: kb.KnowledgeBas
         ingest.create_base(settings, "空")
     state = State(settings)
     talk = state.new_conversation("me", "first", "title")
-    ids = filled.snapshot().catalog.chunk_ids()
+    ids = filled.snapshot().chunk_ids()
     for new in ("空", "first"):
         with pytest.raises(kb.BaseError, match="already"):
             ingest.rename_base(settings, "first", new)
@@ -53,7 +53,7 @@ def test_made_renamed_and_deleted(settings: kb.Settings, filled: kb.KnowledgeBas
     assert set(kb.KnowledgeBase.names(settings)) == {"空", "第二"}
     assert state.live("first") is None
     assert [entry.kb for entry in state.conversations("me")] == ["第二"]
-    assert kb.KnowledgeBase.open("第二", settings).snapshot().catalog.chunk_ids() == ids
+    assert kb.KnowledgeBase.open("第二", settings).snapshot().chunk_ids() == ids
     assert ingest.reindex("第二", settings).generation is None
 
     ingest.delete_base(settings, "第二")
@@ -85,14 +85,14 @@ def test_exported_and_imported_it_is_the_same(settings: kb.Settings, filled: kb.
     with pytest.raises(kb.BaseError, match="there already"):
         ingest.export_base(settings, "first", file)
     before = filled.snapshot()
-    ids, vectors = before.catalog.chunk_ids(), before.stored_vectors(sorted(before.catalog.chunk_ids()))
+    ids, vectors = before.chunk_ids(), before.stored_vectors(sorted(before.chunk_ids()))
     ingest.delete_base(settings, "first")
     shutil.rmtree(tmp_path / "docs")
     report = ingest.import_base(settings, "there", file)
     assert (report.embedded, report.chunks, report.generation) == (0, len(ids), 1)
     there = kb.KnowledgeBase.open("there", settings)
     verify(there.snapshot().folder)
-    assert there.snapshot().catalog.chunk_ids() == ids
+    assert there.snapshot().chunk_ids() == ids
     assert all(
         np.allclose(vector, vectors[id_], atol=1e-6) for id_, vector in there.snapshot().stored_vectors(sorted(ids)).items()
     )
@@ -124,12 +124,13 @@ def _manifest(**changes: object) -> Change:
 
 def _sql(*statements: str) -> Change:
     def change(parts: dict[str, bytes]) -> None:
-        connection = sqlite3.connect(":memory:")
-        connection.deserialize(parts["catalog.db"])
         for statement in statements:
+            file = "texts.db" if "chunks" in statement or "texts" in statement else "catalog.db"
+            connection = sqlite3.connect(":memory:")
+            connection.deserialize(parts[file])
             connection.execute(statement)
-        connection.commit()
-        parts["catalog.db"] = connection.serialize()
+            connection.commit()
+            parts[file] = connection.serialize()
 
     return change
 
@@ -151,9 +152,10 @@ def _vectors(parts: dict[str, bytes]) -> None:
         _part("vectors.npy", b"\x80\x04."), _part("vectors.npy", b""), _vectors,
         _sql("CREATE VIEW evil AS SELECT 1"), _sql("CREATE TRIGGER t AFTER INSERT ON files BEGIN SELECT 1; END"),
         _sql("DROP TABLE chunks"), _sql("UPDATE chunks SET id = substr(id, 2)"), _sql("UPDATE chunks SET start = 'x'"),
-        _sql("UPDATE documents SET text = x'00'"), _sql("UPDATE documents SET kind = 'exe'"), _sql("DELETE FROM documents"),
+        _sql("UPDATE texts SET text = x'00'"), _sql("DELETE FROM texts"), _sql("UPDATE documents SET kind = 'exe'"), _sql("DELETE FROM documents"),
         _sql("UPDATE chunks SET heading = '{}'"), _sql("UPDATE skipped SET reason = 'none'"),
-        _sql("UPDATE chunks SET text = 'other'"),
+        _sql("UPDATE chunks SET text = 'other'"), _sql("UPDATE documents SET key = 'x' WHERE key = (SELECT min(key) FROM documents)"), _part("texts.db", b"no database"),
+        _sql("UPDATE chunks SET document = (SELECT max(document) FROM texts)"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_right_makes_nothing(

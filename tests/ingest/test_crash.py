@@ -20,17 +20,23 @@ STEPS = (
     "ingest.build:GenerationWriter",
     "ingest.build:fill",
     "kb.catalog:CatalogWriter.remove_file",
-    "kb.index:GenerationWriter.remove",
-    "kb.index:GenerationWriter.add",
-    "kb.index:GenerationWriter.finish",
+    "ingest.build:merge",
+    "kb.writer:GenerationWriter.take_over",
+    "kb.writer:GenerationWriter.remove_file",
+    "kb.writer:GenerationWriter.add",
+    "kb.writer:GenerationWriter.finish",
+    "kb.segment:SegmentWriter.finish",
+    "kb.segment:_close_chroma",
+    "kb.segment:sync",
+    "kb.lexical:LexicalWriter.finish",
     "kb.catalog:CatalogWriter.finish",
-    "kb.index:_close_chroma",
-    "kb.index:sync",
+    "kb.writer:sync",
     "kb.manifest:asdict",
     "ingest.publish:_verify_elsewhere",
     "ingest.publish:_publish",
     "ingest.publish:sync",  # after the rename
     "kb.state:State.set_live",
+    "ingest.publish:_sweep",  # its third call comes after the pointer has moved
     "ingest.publish:rmtree",  # of the generation that falls out, after the pointer has moved
 )
 

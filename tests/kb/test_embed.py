@@ -16,8 +16,11 @@ TEXTS = ["How do I deploy a model?", "用 LMDeploy 部署模型", "", "word " * 
 
 def test_vectors_equal_those_of_sentence_transformers(data_base: Path) -> None:
     settings = load_settings(data_base=data_base)
-    ours = load_embedder(settings).passages(TEXTS)
-    theirs = _load_torch(_locate(settings)[1], "cpu").encode(TEXTS, normalize_embeddings=True)
+    embedder = load_embedder(settings)
+    ours = embedder.passages(TEXTS)
+    model = _load_torch(_locate(settings)[1], "cpu")
+    model.max_seq_length = embedder.fingerprint.max_tokens
+    theirs = model.encode(TEXTS, normalize_embeddings=True)
     assert ours.shape == (len(TEXTS), 384)
     assert ours.dtype == np.float32
     assert np.allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-3)
