@@ -147,15 +147,16 @@ def _vectors(parts: dict[str, bytes]) -> None:
     "change",
     [
         _manifest(format=99), _manifest(chunks=1), _manifest(chunks="many"), _manifest(report=None), _manifest(pipeline=[]),
-        _manifest(fingerprint={"model": "x"}), _part("manifest.json", b"[]"), _part("manifest.json", b"{"), _part("extra", b""),
-        _part("sources.json", b"{}"), _part("sources.json", b'[{"name": 1}]'), _part("catalog.db", b"no database"),
-        _part("vectors.npy", b"\x80\x04."), _part("vectors.npy", b""), _vectors,
+        _manifest(fingerprint={"model": "x"}), _part("manifest.json", b"[]"), _part("manifest.json", b"{"),
+        _part("extra", b""), _part("sources.json", b"{}"), _part("sources.json", b'[{"name": 1}]'),
+        _part("catalog.db", b"no database"), _part("vectors.npy", b"\x80\x04."), _part("vectors.npy", b""), _vectors,
         _sql("CREATE VIEW evil AS SELECT 1"), _sql("CREATE TRIGGER t AFTER INSERT ON files BEGIN SELECT 1; END"),
         _sql("DROP TABLE chunks"), _sql("UPDATE chunks SET id = substr(id, 2)"), _sql("UPDATE chunks SET start = 'x'"),
-        _sql("UPDATE texts SET text = x'00'"), _sql("DELETE FROM texts"), _sql("UPDATE documents SET kind = 'exe'"), _sql("DELETE FROM documents"),
-        _sql("UPDATE chunks SET heading = '{}'"), _sql("UPDATE skipped SET reason = 'none'"),
-        _sql("UPDATE chunks SET text = 'other'"), _sql("UPDATE documents SET key = 'x' WHERE key = (SELECT min(key) FROM documents)"), _part("texts.db", b"no database"),
-        _sql("UPDATE chunks SET document = (SELECT max(document) FROM texts)"),
+        _sql("UPDATE texts SET text = x'00'"), _sql("DELETE FROM texts"), _sql("UPDATE documents SET kind = 'exe'"),
+        _sql("DELETE FROM documents"), _sql("UPDATE chunks SET heading = '{}'"), _sql("UPDATE skipped SET reason = 'none'"),
+        _sql("UPDATE chunks SET text = 'other'"),
+        _sql("UPDATE documents SET key = 'x' WHERE key = (SELECT min(key) FROM documents)"),
+        _part("texts.db", b"no database"), _sql("UPDATE chunks SET document = (SELECT max(document) FROM texts)"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_right_makes_nothing(
