@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     base.add_argument("--export", type=Path, metavar="FILE", help="write --kb to one zip file, to be imported elsewhere")
     base.add_argument("--import", type=Path, metavar="FILE", dest="import_", help="make --kb from an exported file")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
+    parser.add_argument("--rebuild", action="store_true", help="build the index from nothing, where the one there is is damaged")
     parser.add_argument("--watch", action="store_true", help="index, and again whenever a source changes, until Ctrl-C")
     parser.add_argument("--list", action="store_true", help="name every file that was left out, with the reason")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -59,6 +60,9 @@ class _Bars:
         if self._file:
             self._file.write(json.dumps(asdict(progress)) + "\n")
             self._file.flush()
+        if progress.note:
+            self.close()
+            print(progress.note, file=sys.stderr, flush=True)
         if not sys.stderr.isatty():
             return
         from tqdm import tqdm
@@ -73,6 +77,7 @@ class _Bars:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
 
 def _change_sources(args: argparse.Namespace, settings: "Settings") -> None:
@@ -145,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
 
             watch(args.kb, settings, print)
             return 0
-        report = reindex(args.kb, settings, bars)
+        report = reindex(args.kb, settings, bars, args.rebuild)
     except KBError as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 1

@@ -48,14 +48,16 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None, 
     with locked(folder):
         clean(folder, State(settings).live(name))
         git.clean(folder, {Path(source.path) for source in sources if source.url})
-        progress(Progress("scan", 0, len(sources), "sources"))
+        live, unusable = (None, "that was asked for") if rebuild else _open_live(name, folder, settings)
+        # What a paused source had is kept as it is, where there is an index to keep it in.
+        reading = [source for source in sources if not source.paused or unusable]
+        paused = {source.name: Path(source.path) for source in sources if source not in reading}
+        progress(Progress("scan", 0, len(reading), "sources"))
         with report.stage("scan"):
             commits = _fetch(sources)
-            files, skipped = _scan([source for source in sources if not source.paused], settings)
+            files, skipped = _scan(reading, settings)
         with report.stage("load model"):
             embedder = load_embedder(settings)
-        live, unusable = (None, "that was asked for") if rebuild else _open_live(name, folder, settings)
-        paused = {source.name: Path(source.path) for source in sources if source.paused}
         files += _as_they_were(live, paused)
         skipped += [entry for entry in live.catalog.skipped(by_scan_only=True) if entry.source in paused] if live else []
         pipeline = {"split": split.VERSION, "words": words.VERSION, "chunk_chars": settings.chunk_chars}
@@ -73,6 +75,8 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None, 
         if live is not None and plan.nothing:
             report.take_counts(live.manifest, live.catalog.skipped())
             return report
+        if plan.why:
+            progress(Progress("read", 0, len(plan.read), "files", note=f"Building from nothing, because {plan.why}."))
         base = None if plan.fresh else live
         if base and (worn := to_merge(base.manifest.segments)):
             merged = add_generation(name, settings, partial(merge, base, worn, report, progress), report, progress)

@@ -29,8 +29,7 @@ async def ask(
         yield Failed("Ask a question.")
         return
     try:
-        generation = await asyncio.to_thread(base.snapshot) if snapshot is None else snapshot
-        found = await asyncio.to_thread(base.search, question, history, generation)
+        generation, found = await asyncio.to_thread(base.find, question, history, snapshot)
         yield found
         if settings.endpoint_url:
             text, refused = "", False

@@ -142,10 +142,20 @@ class KnowledgeBase:
 
     def search(self, question: str, history: Sequence[Turn] = (), snapshot: Generation | None = None) -> Found:
         """The passages for a question, best first; `history` is what was said before it."""
+        return self.find(question, history, snapshot)[1]
+
+    def find(self, question: str, history: Sequence[Turn] = (), snapshot: Generation | None = None) -> tuple[Generation, Found]:
+        """As search(), with the generation that was asked: the one given, or a newer one if its files have gone meanwhile."""
         from kb.retrieve import retrieve
 
         snapshot = snapshot or self.snapshot()
-        return retrieve(question, history, snapshot, self.embedder(snapshot), self.settings.top_k)
+        try:
+            return snapshot, retrieve(question, history, snapshot, self.embedder(snapshot), self.settings.top_k)
+        except BaseError:
+            newer = self.snapshot()
+            if newer.number == snapshot.number:
+                raise
+            return newer, retrieve(question, history, newer, self.embedder(newer), self.settings.top_k)
 
     def as_retriever(self) -> "Retriever":
         """A LangChain BaseRetriever; documents carry source, title, heading, start, end and score as metadata."""

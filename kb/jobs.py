@@ -34,7 +34,7 @@ _REPO = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a job stands: `done` of `total` `unit`s of a stage, `rate` a second, `left` seconds if known."""
+    """Where a job stands: `done` of `total` `unit`s of a stage, `rate` a second, `left` seconds if known. `note`: for its log."""
 
     stage: str
     done: int
@@ -42,6 +42,7 @@ class Progress:
     unit: str = ""
     rate: float = 0.0
     left: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ _LOG_NAME = "KB_TEST_NETWORK_LOG"
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for name in [name for name in os.environ if name.startswith("KB_")]:
+    for name in [name for name in os.environ if name.startswith("KB_") and not name.startswith("KB_BENCH_")]:
         del os.environ[name]  # a developer's own settings are not the tests'
 
 

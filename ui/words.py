@@ -136,6 +136,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stage.read": ("Reading documents", "读取文档"),
     "stage.embed": ("Embedding passages", "计算向量"),
     "stage.write": ("Writing the index", "写入索引"),
+    "stage.merge": ("Merging parts of the index", "合并索引分段"),
     "stage.verify": ("Checking the index", "校验索引"),
     "stage.publish": ("Switching over", "切换到新索引"),
     "unit.files": ("files", "个文件"),
