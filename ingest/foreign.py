@@ -9,6 +9,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ingest.files import Unreadable, read_file
 from ingest.pdf import read_pdf
 
 if TYPE_CHECKING:
+    from spacy.language import Language
     from unstructured.documents.elements import Element
 
 _PANDOC = frozenset({"epub", "odt"})
@@ -73,22 +75,26 @@ _OPTIONS: dict[str, dict[str, Any]] = {"pptx": {"include_slide_notes": True}}
 
 
 def _partition(kind: str) -> Any:
-    """unstructured's function for a format.
-
-    It fetches a spaCy model from the network at the first paragraph it sees. All it asks of it are sentences, which
-    spaCy's own rules give without a model.
-    """
-    import spacy
+    """unstructured's function for a format."""
     from unstructured.nlp import tokenize
 
-    def sentences() -> "spacy.language.Language":
-        language = spacy.blank("en")
-        language.add_pipe("sentencizer")
-        return language
-
-    tokenize._load_spacy_model = sentences
+    _sentences()  # made before the fork, not by each child again
+    tokenize._load_spacy_model = _sentences
     kind = "html" if kind == "htm" else kind
     return getattr(importlib.import_module(f"unstructured.partition.{kind}"), f"partition_{kind}")
+
+
+@cache
+def _sentences() -> "Language":
+    """What cuts sentences for unstructured, which would fetch a spaCy model from the network at the first paragraph it sees.
+
+    All it asks of that model are sentences, which spaCy's own rules give without one.
+    """
+    import spacy
+
+    language = spacy.blank("en")
+    language.add_pipe("sentencizer")
+    return language
 
 
 def _decoded(data: bytes) -> str:
