@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ingest import foreign
+from ingest.decode import quoted
 from ingest.files import MIB, Unreadable
 
 _ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")  # in a message it says nothing and changes from run to run
@@ -86,8 +87,7 @@ def _read(request: dict[str, Any]) -> dict[str, str]:
     except Exception as error:  # a parser may raise anything on a broken file
         if _most_memory() - at_first > request["mib"] * MIB // 2:
             raise MemoryError from error  # lxml and pandoc have other words for it, or none
-        words = " ".join(_ADDRESS.sub("", str(error)).split())
-        return {"reason": "broken", "detail": f"{type(error).__name__}: {words}"[:200].rstrip(": ")}
+        return {"reason": "broken", "detail": quoted(f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}").rstrip(": ")}
     return {"title": title, "text": text}
 
 

@@ -180,6 +180,17 @@ def test_many_bad_rows_are_summed_up(loader: Loader, tmp_path: Path) -> None:
     assert "80 more, the first in line 22" in loaded.skipped[-1].sentence
 
 
+def test_what_a_bad_row_holds_is_shown_in_one_line(loader: Loader, tmp_path: Path) -> None:
+    rows = [{"id": "a", "title": "two\nlines", "text": "x"}, {"\ud800": 1}, {"a\nb": 1}, {"id": "a\nb", "title": "", "text": "x"}]
+    loaded = load(loader, tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [document.title for document in loaded.documents] == ["two lines"]
+    assert [skipped.detail for skipped in loaded.skipped] == [
+        "no id, title, text among \\ud800",
+        "no id, title, text among a b",
+        "a line end or control character in its id",
+    ]
+
+
 def test_a_notebook_reads_as_a_page(loader: Loader, tmp_path: Path) -> None:
     code = {"cell_type": "code", "source": ["x = '```'\n", "x"], "outputs": [
         {"output_type": "display_data", "data": {"image/png": "iVBOR" * 100, "text/plain": "<Figure>"}},
@@ -247,6 +258,7 @@ def _request(seconds: float = 10) -> dict[str, object]:
         (lambda *_: bytearray(1 << 40), {"reason": "memory", "detail": "256 MiB"}),
         (lambda *_: [bytes(1 << 20) for _ in range(2000)], {"reason": "memory", "detail": "256 MiB"}),
         (lambda *_: 1 / 0, {"reason": "broken", "detail": "ZeroDivisionError: division by zero"}),
+        (lambda *_: _raise(ValueError("two\n lines, \x9d")), {"reason": "broken", "detail": "ValueError: two lines, \\x9d"}),
         (lambda *_: _raise(Unreadable("empty", "it is")), {"reason": "empty", "detail": "it is"}),
         (lambda *_: ("t", "text \u4e2d"), {"title": "t", "text": "text \u4e2d"}),
     ],
