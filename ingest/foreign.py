@@ -30,6 +30,7 @@ _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 _CORE_TITLE = re.compile(r"<dc:title[^<>]*>([^<]*)</dc:title>")
 _NO_TITLE = frozenset({"powerpoint presentation", "word document", "untitled", "document", "presentation"})
+_HEAP_EXHAUSTED = 'exitcode "251"'  # how a program of GHC's ends then, in pypandoc's words
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
@@ -43,11 +44,13 @@ def prepare(kind: str) -> None:
     _partition("html" if kind in _PANDOC else kind)
 
 
-def to_markdown(path: Path, kind: str, limit: int) -> tuple[str, str]:
+def to_markdown(path: Path, kind: str, limit: int, room: int) -> tuple[str, str]:
     """The title ("" if it has none) and the Markdown text of a file of at most `limit` bytes.
 
+    A program that this starts may take `room` bytes of memory.
+
     Raises:
-        Unreadable: with the reason. Anything else that escapes means that the file is broken.
+        Unreadable: with the reason. MemoryError. Anything else that escapes means that the file is broken.
     """
     data, _ = read_file(path, limit)
     if data.startswith(_OLE):
@@ -60,7 +63,7 @@ def to_markdown(path: Path, kind: str, limit: int) -> tuple[str, str]:
     elif kind in ("html", "htm"):
         title, text = _html(_decoded(data))
     elif kind in _PANDOC:
-        title, text = _html(_through_pandoc(path, kind))
+        title, text = _html(_through_pandoc(path, kind, room))
         title = "" if title == path.stem else title
     else:
         elements = _partition(kind)(file=io.BytesIO(data), languages=[""], **_OPTIONS.get(kind, {}))
@@ -108,11 +111,18 @@ def _decoded(data: bytes) -> str:
     return decode(data)[0]
 
 
-def _through_pandoc(path: Path, kind: str) -> str:
+def _through_pandoc(path: Path, kind: str, room: int) -> str:
     """HTML of an epub or odt. --sandbox: pandoc opens no other file and no address."""
     import pypandoc
 
-    return str(pypandoc.convert_file(str(path), "html", format=kind, extra_args=["--sandbox", "--standalone"]))
+    heap = f"-M{room * 7 // 8}"  # the rest is for the pages of its program
+    options = ["--sandbox", "--standalone", "+RTS", heap, "-RTS"]
+    try:
+        return str(pypandoc.convert_file(str(path), "html", format=kind, extra_args=options))
+    except RuntimeError as error:
+        if _HEAP_EXHAUSTED in str(error):
+            raise MemoryError from error
+        raise
 
 
 def _html(page: str) -> tuple[str, str]:

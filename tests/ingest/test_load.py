@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ingest import foreign, reader
-from ingest.files import Unreadable
+from ingest.files import MIB, Unreadable
 from ingest.load import Loaded, Loader
 from ingest.scan import ScannedFile, scan
 from ingest.split import split
@@ -266,6 +266,26 @@ def _request(seconds: float = 10) -> dict[str, object]:
 def test_what_a_child_may_do(monkeypatch: pytest.MonkeyPatch, act: object, reply: dict[str, str]) -> None:
     monkeypatch.setattr(foreign, "to_markdown", act)
     assert reader._serve(_request()) == reply
+
+
+def test_the_memory_of_the_libraries_is_part_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> tuple[str, str]:
+        kept: list[bytes] = []
+        try:
+            while True:
+                kept.append(b"x" * MIB)
+        except MemoryError:
+            kept.clear()
+        return "", str(reader._most_memory() // MIB)
+
+    monkeypatch.setattr(foreign, "to_markdown", fill)
+    assert 800 < int(reader._serve(_request() | {"mib": 1024})["text"]) <= 1024
+
+
+def test_pandoc_keeps_within_the_memory_limit(loader: Loader, tmp_path: Path) -> None:
+    image = 'x"/>' + "<b>a</b> " * 100_000 + '<img src="x'
+    loaded = load(loader, tmp_path / "a.epub", nasty.epub("bomb", image))
+    assert [skipped.sentence for skipped in loaded.skipped] == ["needs more memory than 256 MiB to read"]
 
 
 def _raise(error: Exception) -> None:
