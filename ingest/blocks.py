@@ -120,19 +120,21 @@ class _Ends:
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
         self._absent: set[str] = set()
-        self._found: dict[str, int] = {}
+        self._found: dict[str, tuple[int, bool]] = {}
 
-    def find(self, start: int, needle: str) -> int:
-        """The first line from `start` on that holds `needle` (in lower case), or -1."""
-        if self._found.get(needle, -1) >= start:
+    def find(self, start: int, needle: str) -> tuple[int, bool]:
+        """The first line from `start` on that holds `needle` (in lower case), or -1; and whether it ends with it."""
+        nowhere = -1, False
+        if self._found.get(needle, nowhere)[0] >= start:
             return self._found[needle]
         if needle not in self._absent:
             for at in range(start, len(self._lines)):
-                if needle in self._lines[at].lower():
-                    self._found[needle] = at
-                    return at
+                line = self._lines[at].lower()
+                if needle in line:
+                    self._found[needle] = at, line.rstrip().endswith(needle)
+                    return self._found[needle]
             self._absent.add(needle)
-        return -1
+        return nowhere
 
     def fence(self, start: int, fence: str) -> int:
         """The line after the one that closes `fence`; as in CommonMark, the end of the text where none does."""
@@ -176,8 +178,8 @@ def _html(lines: list[str], at: int, ends: _Ends) -> Block | None:
         return Block("heading", at, at + 1, int(match[1]), title) if match and title else None
     for opening, closing, kind in _HTML_BLOCKS:
         if line.startswith(opening):
-            last = ends.find(at, closing)
-            if last < 0 or (kind == "drop" and lines[last].lower().rpartition(closing)[2].strip()):
+            last, whole = ends.find(at, closing)
+            if last < 0 or (kind == "drop" and not whole):
                 return None
             return Block(kind, at, last + 1)
     return None

@@ -88,6 +88,12 @@ def decode(data: bytes) -> tuple[str, str]:
     return text, encoding
 
 
+def quoted(message: object) -> str:
+    """What a library or a damaged file says, fit to stand in a sentence: one line of at most 200 characters, all visible."""
+    line = " ".join(str(message).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)[:200]
+
+
 def _read(data: bytes) -> tuple[str, str]:
     for mark, encoding in _BOMS:
         if data.startswith(mark):

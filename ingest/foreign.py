@@ -9,6 +9,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ingest.files import Unreadable, read_file
 from ingest.pdf import read_pdf
 
 if TYPE_CHECKING:
+    from spacy.language import Language
     from unstructured.documents.elements import Element
 
 _PANDOC = frozenset({"epub", "odt"})
@@ -28,6 +30,7 @@ _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 _CORE_TITLE = re.compile(r"<dc:title[^<>]*>([^<]*)</dc:title>")
 _NO_TITLE = frozenset({"powerpoint presentation", "word document", "untitled", "document", "presentation"})
+_HEAP_EXHAUSTED = 'exitcode "251"'  # how a program of GHC's ends then, in pypandoc's words
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
@@ -41,11 +44,13 @@ def prepare(kind: str) -> None:
     _partition("html" if kind in _PANDOC else kind)
 
 
-def to_markdown(path: Path, kind: str, limit: int) -> tuple[str, str]:
+def to_markdown(path: Path, kind: str, limit: int, room: int) -> tuple[str, str]:
     """The title ("" if it has none) and the Markdown text of a file of at most `limit` bytes.
 
+    A program that this starts may take `room` bytes of memory.
+
     Raises:
-        Unreadable: with the reason. Anything else that escapes means that the file is broken.
+        Unreadable: with the reason. MemoryError. Anything else that escapes means that the file is broken.
     """
     data, _ = read_file(path, limit)
     if data.startswith(_OLE):
@@ -58,7 +63,7 @@ def to_markdown(path: Path, kind: str, limit: int) -> tuple[str, str]:
     elif kind in ("html", "htm"):
         title, text = _html(_decoded(data))
     elif kind in _PANDOC:
-        title, text = _html(_through_pandoc(path, kind))
+        title, text = _html(_through_pandoc(path, kind, room))
         title = "" if title == path.stem else title
     else:
         elements = _partition(kind)(file=io.BytesIO(data), languages=[""], **_OPTIONS.get(kind, {}))
@@ -73,22 +78,26 @@ _OPTIONS: dict[str, dict[str, Any]] = {"pptx": {"include_slide_notes": True}}
 
 
 def _partition(kind: str) -> Any:
-    """unstructured's function for a format.
-
-    It fetches a spaCy model from the network at the first paragraph it sees. All it asks of it are sentences, which
-    spaCy's own rules give without a model.
-    """
-    import spacy
+    """unstructured's function for a format."""
     from unstructured.nlp import tokenize
 
-    def sentences() -> "spacy.language.Language":
-        language = spacy.blank("en")
-        language.add_pipe("sentencizer")
-        return language
-
-    tokenize._load_spacy_model = sentences
+    _sentences()  # made before the fork, not by each child again
+    tokenize._load_spacy_model = _sentences
     kind = "html" if kind == "htm" else kind
     return getattr(importlib.import_module(f"unstructured.partition.{kind}"), f"partition_{kind}")
+
+
+@cache
+def _sentences() -> "Language":
+    """What cuts sentences for unstructured, which would fetch a spaCy model from the network at the first paragraph it sees.
+
+    All it asks of that model are sentences, which spaCy's own rules give without one.
+    """
+    import spacy
+
+    language = spacy.blank("en")
+    language.add_pipe("sentencizer")
+    return language
 
 
 def _decoded(data: bytes) -> str:
@@ -102,11 +111,18 @@ def _decoded(data: bytes) -> str:
     return decode(data)[0]
 
 
-def _through_pandoc(path: Path, kind: str) -> str:
+def _through_pandoc(path: Path, kind: str, room: int) -> str:
     """HTML of an epub or odt. --sandbox: pandoc opens no other file and no address."""
     import pypandoc
 
-    return str(pypandoc.convert_file(str(path), "html", format=kind, extra_args=["--sandbox", "--standalone"]))
+    heap = f"-M{room * 7 // 8}"  # the rest is for the pages of its program
+    options = ["--sandbox", "--standalone", "+RTS", heap, "-RTS"]
+    try:
+        return str(pypandoc.convert_file(str(path), "html", format=kind, extra_args=options))
+    except RuntimeError as error:
+        if _HEAP_EXHAUSTED in str(error):
+            raise MemoryError from error
+        raise
 
 
 def _html(page: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ingest import blocks
-from ingest.decode import Undecodable, decode
+from ingest.decode import Undecodable, decode, quoted
 from ingest.files import MIB, Unreadable, read_file
 from ingest.notebook import notebook_to_markdown
 from ingest.rst import rst
@@ -23,6 +24,7 @@ from kb.settings import Settings
 
 _BAD_ROWS = 20  # named one by one, the rest in one line
 _GRACE = 120  # seconds the reader process may take to import a format's libraries
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -62,7 +64,7 @@ class Loader:
                 try:
                     text = notebook_to_markdown(text)
                 except ValueError as error:
-                    raise Unreadable("broken", str(error)) from error
+                    raise Unreadable("broken", quoted(error)) from error
                 return _one(file, "", text, "markdown")
             return _one(file, "", text, TEXT_FORMATS[kind])
         except Unreadable as error:
@@ -196,7 +198,7 @@ def _rows(file: ScannedFile, text: str) -> Loaded:
         if not why and str(row["id"]) in documents:
             why = f"the id {str(row['id'])[:80]!r} again"
         if why:
-            bad.append((number, why))
+            bad.append((number, quoted(why)))
         else:
             document = _row_document(file, row)
             documents[document.path] = document
@@ -227,6 +229,8 @@ def _row_fault(row: Any) -> str:
         return "id, title or text is no string"
     if not str(row["id"]).strip() or not row["text"].strip():
         return "id or text is empty"
+    if _CONTROL.search(str(row["id"])):
+        return "a line end or control character in its id"
     return next((why for name in ("id", "title", "text") if (why := _unstorable(str(row[name])))), "")
 
 
@@ -235,4 +239,4 @@ def _row_document(file: ScannedFile, row: dict[str, Any]) -> Document:
     name = str(row["id"])
     text = row["text"].replace("\r\n", "\n").replace("\r", "\n")
     kind = TEXT_FORMATS.get(format_of(Path(name)), "text")
-    return Document(_key(file, name), file.source, name, file.path, row["title"].strip() or name, text, kind)
+    return Document(_key(file, name), file.source, name, file.path, " ".join(row["title"].split()) or name, text, kind)

@@ -14,7 +14,9 @@ _LICENCE_TEXT = re.compile(
     r"all rights reserved|creative commons|mit license|mozilla public|木兰宽松许可证|this product includes software",
     re.IGNORECASE,
 )
-_REQUIREMENT = re.compile(r"(-[a-z-]+ ?\S*|[\w.-]+ *(\[[\w., -]*\])? *([<>=!~]=?.*|@ .*|;.*|#.*)?|#.*|(git\+)?https?:\S+)")
+_REQUIREMENT = re.compile(  # possessive, as a line that nearly fits may be long
+    r"(-[a-z-]++ ?\S*+|[\w.-]++ *+(\[[\w., -]*+\])? *+([<>=!~]=?.*|@ .*|;.*|#.*)?|#.*|(git\+)?https?:\S+)"
+)
 _STUB = re.compile(
     r"(coming soon|to be (continued|added|written)|under construction|work in progress|todo|tbd|wip|"
     r"敬请期待|待补充|待完善|待更新|建设中|即将推出|施工中)\W*",

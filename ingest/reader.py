@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ingest import foreign
+from ingest.decode import quoted
 from ingest.files import MIB, Unreadable
 
 _ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")  # in a message it says nothing and changes from run to run
 _PR_SET_PDEATHSIG = 1
+LEAST_ROOM = 128 * MIB  # for a file, whatever the libraries hold already
 _OUT_OF_MEMORY = 3  # exit status of a child that could not even say so
 _NETWORK = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
 
@@ -77,17 +79,17 @@ def _work(request: dict[str, Any], result: IO[str]) -> None:
 
 def _read(request: dict[str, Any]) -> dict[str, str]:
     path, at_first = Path(os.fsdecode(bytes.fromhex(request["path"]))), _most_memory()
+    room = resource.getrlimit(resource.RLIMIT_DATA)[0] - _memory("VmData")
     try:
-        title, text = foreign.to_markdown(path, request["kind"], request["limit"])
+        title, text = foreign.to_markdown(path, request["kind"], request["limit"], room)
     except Unreadable as error:
         return {"reason": error.reason, "detail": error.detail}
     except MemoryError:
         raise
     except Exception as error:  # a parser may raise anything on a broken file
-        if _most_memory() - at_first > request["mib"] * MIB // 2:
-            raise MemoryError from error  # lxml and pandoc have other words for it, or none
-        words = " ".join(_ADDRESS.sub("", str(error)).split())
-        return {"reason": "broken", "detail": f"{type(error).__name__}: {words}"[:200].rstrip(": ")}
+        if _most_memory() - at_first > room // 2:
+            raise MemoryError from error  # lxml has other words for it, or none
+        return {"reason": "broken", "detail": quoted(f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}").rstrip(": ")}
     return {"title": title, "text": text}
 
 
@@ -101,20 +103,21 @@ def _confine(seconds: float, mib: int) -> None:
     os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # RLIMIT_DATA and not RLIMIT_AS: pandoc's runtime reserves addresses that it never uses.
-    data = _data_size() + mib * MIB
+    # RLIMIT_DATA and not RLIMIT_AS: pandoc's runtime reserves addresses that it never uses. What the libraries hold is
+    # part of `mib`, and so are the pages of their files, which the system does not count as data.
+    data = max(mib * MIB - _memory("RssFile"), _memory("VmData") + LEAST_ROOM)
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _data_size() -> int:
-    """Bytes of data this process has already, from the libraries it imported; 0 where the system does not say."""
+def _memory(figure: str) -> int:
+    """A figure of /proc/self/status in bytes; 0 where the system does not say."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:")), 0)
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{figure}:")), 0)
 
 
 def _wait(child: int, deadline: float) -> int | None:

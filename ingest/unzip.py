@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from ingest.files import MIB, shown
+from ingest.decode import quoted
+from ingest.files import MIB
 from kb.errors import SourceError
 
 MAX_ENTRIES = 2000
@@ -54,8 +55,8 @@ def entries(name: str, archive: Path) -> Iterator[tuple[str, Readable]]:
 def _zip_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
-        raise SourceError(f"The archive {name!r} is damaged or no zip ({error}): make it again.") from error
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        raise SourceError(f"The archive {name!r} is damaged or no zip ({quoted(error)}): make it again.") from error
 
 
 def _check_size(name: str, archive: Path) -> None:
@@ -88,7 +89,7 @@ def _check_entry(name: str, path: str, info: zipfile.ZipInfo) -> None:
         else "compressed in a way that is not read"
     )  # fmt: skip
     if what:
-        raise SourceError(f"The archive {name!r} is refused: {shown(path)!r} in it is {what}.")
+        raise SourceError(f"The archive {name!r} is refused: {quoted(path)!r} in it is {what}.")
 
 
 def _name(info: zipfile.ZipInfo) -> str:

@@ -94,6 +94,16 @@ _GOOD = (
 )
 
 
+def seed(ending: str) -> bytes:
+    """The good file of a format, by the end of its name."""
+    return _MAKERS[ending](phrase(ending))
+
+
+def encoded() -> dict[str, bytes]:
+    """The texts of `EXPECTED` in their encodings."""
+    return {path: _ENCODERS[path](text) for path, text in EXPECTED.items()}
+
+
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -212,11 +222,15 @@ def epub(word: str, image: str = "http://example.invalid/x.png") -> bytes:
 
 
 def _odt(word: str) -> bytes:
+    return through_pandoc(f"# The {word} letter\n\nDear reader, this is about {word}.\n", "odt")
+
+
+def through_pandoc(markdown: str, kind: str) -> bytes:
+    """A Markdown text in another format."""
     import pypandoc
 
-    with tempfile.NamedTemporaryFile(suffix=".odt") as file:
-        markdown = f"# The {word} letter\n\nDear reader, this is about {word}.\n"
-        pypandoc.convert_text(markdown, "odt", "markdown", outputfile=file.name)
+    with tempfile.NamedTemporaryFile(suffix=f".{kind}") as file:
+        pypandoc.convert_text(markdown, kind, "markdown", outputfile=file.name)
         return Path(file.name).read_bytes()
 
 
@@ -276,8 +290,7 @@ def _texts(folder: Path) -> list[str]:
         "text/zalgo.md": ("# Zalgo\n\n" + "a" + "\u0301" * 20_000 + "\n").encode(),
         "text/image.md": ("# Image\n\n" + prose + "\n\n![x](data:image/png;base64," + "iVBOR" * 4_000 + ")\n").encode(),
     }
-    for path, text in EXPECTED.items():
-        odd[path] = _ENCODERS[path](text)
+    odd |= encoded()
     for path, data in odd.items():
         _write(folder / path, data)
     return list(odd)

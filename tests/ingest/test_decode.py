@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.decode import Undecodable, decode
+from ingest.decode import Undecodable, decode, quoted
 
 PASSAGES = {
     "gb18030": "知识库可以回答问题，也会指出答案出自哪一份文档的哪一行。安装之前请先阅读说明，然后运行下面的命令。",
@@ -95,3 +95,8 @@ def test_a_late_foreign_byte_in_a_long_ascii_text() -> None:
 
 def test_line_ends() -> None:
     assert decode(b"a\r\nb\rc\n\r\n")[0] == "a\nb\nc\n\n"
+
+
+def test_what_is_quoted_is_one_short_visible_line() -> None:
+    assert quoted(" a\n b\ud800\x1b[2J\u202e") == "a b\\ud800\\x1b[2J\\u202e"
+    assert len(quoted("\x9d" * 1000)) == 200

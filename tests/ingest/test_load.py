@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ingest import foreign, reader
-from ingest.files import Unreadable
+from ingest.files import MIB, Unreadable
 from ingest.load import Loaded, Loader
 from ingest.scan import ScannedFile, scan
 from ingest.split import split
@@ -180,6 +180,17 @@ def test_many_bad_rows_are_summed_up(loader: Loader, tmp_path: Path) -> None:
     assert "80 more, the first in line 22" in loaded.skipped[-1].sentence
 
 
+def test_what_a_bad_row_holds_is_shown_in_one_line(loader: Loader, tmp_path: Path) -> None:
+    rows = [{"id": "a", "title": "two\nlines", "text": "x"}, {"\ud800": 1}, {"a\nb": 1}, {"id": "a\nb", "title": "", "text": "x"}]
+    loaded = load(loader, tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [document.title for document in loaded.documents] == ["two lines"]
+    assert [skipped.detail for skipped in loaded.skipped] == [
+        "no id, title, text among \\ud800",
+        "no id, title, text among a b",
+        "a line end or control character in its id",
+    ]
+
+
 def test_a_notebook_reads_as_a_page(loader: Loader, tmp_path: Path) -> None:
     code = {"cell_type": "code", "source": ["x = '```'\n", "x"], "outputs": [
         {"output_type": "display_data", "data": {"image/png": "iVBOR" * 100, "text/plain": "<Figure>"}},
@@ -247,6 +258,7 @@ def _request(seconds: float = 10) -> dict[str, object]:
         (lambda *_: bytearray(1 << 40), {"reason": "memory", "detail": "256 MiB"}),
         (lambda *_: [bytes(1 << 20) for _ in range(2000)], {"reason": "memory", "detail": "256 MiB"}),
         (lambda *_: 1 / 0, {"reason": "broken", "detail": "ZeroDivisionError: division by zero"}),
+        (lambda *_: _raise(ValueError("two\n lines, \x9d")), {"reason": "broken", "detail": "ValueError: two lines, \\x9d"}),
         (lambda *_: _raise(Unreadable("empty", "it is")), {"reason": "empty", "detail": "it is"}),
         (lambda *_: ("t", "text \u4e2d"), {"title": "t", "text": "text \u4e2d"}),
     ],
@@ -254,6 +266,26 @@ def _request(seconds: float = 10) -> dict[str, object]:
 def test_what_a_child_may_do(monkeypatch: pytest.MonkeyPatch, act: object, reply: dict[str, str]) -> None:
     monkeypatch.setattr(foreign, "to_markdown", act)
     assert reader._serve(_request()) == reply
+
+
+def test_the_memory_of_the_libraries_is_part_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> tuple[str, str]:
+        kept: list[bytes] = []
+        try:
+            while True:
+                kept.append(b"x" * MIB)
+        except MemoryError:
+            kept.clear()
+        return "", str(reader._most_memory() // MIB)
+
+    monkeypatch.setattr(foreign, "to_markdown", fill)
+    assert 800 < int(reader._serve(_request() | {"mib": 1024})["text"]) <= 1024
+
+
+def test_pandoc_keeps_within_the_memory_limit(loader: Loader, tmp_path: Path) -> None:
+    image = 'x"/>' + "<b>a</b> " * 100_000 + '<img src="x'
+    loaded = load(loader, tmp_path / "a.epub", nasty.epub("bomb", image))
+    assert [skipped.sentence for skipped in loaded.skipped] == ["needs more memory than 256 MiB to read"]
 
 
 def _raise(error: Exception) -> None:

@@ -180,12 +180,15 @@ def test_data_is_told_from_prose_by_what_it_is(folder: Path, text: str, is_data:
         "a;",
         "(A)",
         "\n.. a",
+        " ",
+        "a",
     ],
 )
 @pytest.mark.parametrize("name", ["a.txt", "a.rst", "requirements.txt", "LICENSE.md"])
 def test_judging_takes_no_time(part: str, name: str) -> None:
     started = time.process_time()
-    for text in (part * 40_000, "x y\n" + part * 40_000 + " !", "problem" + part * 40_000, "\n".join([part * 40] * 1000)):
+    long = part * 40_000
+    for text in (long, f"x y\n{long} !", f"problem{long}", f"a{long}(", f"-{long} x y", "\n".join([part * 40] * 1000)):
         verdict(name, "folder", text)
     assert time.process_time() - started < 1
 

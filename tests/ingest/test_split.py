@@ -208,6 +208,7 @@ ADVERSARIES: dict[str, Callable[[int], str]] = {
     "nested quotes": lambda n: "\n".join(">" * k for k in range(int(n**0.5))),
     "nested lists": lambda n: "\n".join(" " * k + "- x" for k in range(int(n**0.5))),
     "comments": lambda n: "<!--\n" * (n // 5) + "--> tail",
+    "comments before a long tail": lambda n: "<!--\n" * (n // 10) + "--> " + "tail" * (n // 8),
     "unclosed tables": lambda n: "<table>\n" * (n // 8),
     "fences": lambda n: "".join("`" * (3 + k % 50) + "x\n\n" for k in range(n // 30)),
     "one line of backticks": lambda n: "`" * n,

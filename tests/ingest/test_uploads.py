@@ -140,6 +140,19 @@ def test_sizes_that_an_archive_states_are_not_believed(settings: kb.Settings, tm
     assert kept(settings) == {}
 
 
+def test_damage_is_told_in_one_short_line(settings: kb.Settings, tmp_path: Path) -> None:
+    path = tmp_path / "sent.tmp"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as zipped:
+        zipped.writestr("a" * 5000 + ".md", TEXT * 50)
+    data = path.read_bytes()
+    for damaged in (data.replace(b"aaa", b"\xff\n\x1b", 1), data.replace(b"BZh", b"BZx")):
+        path.write_bytes(damaged)
+        with pytest.raises(kb.SourceError, match="is damaged or no zip") as caught:
+            ingest.add_upload(settings, "default", [("documents.zip", path)])
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 300
+
+
 @given(
     st.text()
     | st.lists(st.sampled_from(["..", ".", "/", "\\", "C:", "con", "NUL.md", "a", "\0", " ", "文", "\ud800", "\u202e"])).map(
