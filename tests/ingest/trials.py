@@ -1,31 +1,46 @@
 """Runs of the ingestion in processes of their own that may be killed: forked from a server that has the libraries in
 memory and has opened no index, so that a trial takes a second and inherits no threads."""
 
+import gc
 import importlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
+from chromadb.api.shared_system_client import SharedSystemClient
 
 import ingest
 import kb
+import kb.base
+import kb.index
 from ingest.load import Loader
 from ingest.prepare import prepare
 from ingest.scan import scan
-from kb.base import read_sources
+from kb.base import generation_folder, read_sources
 from kb.index import Generation, verify
+from kb.manifest import read_manifest
+from kb.state import State
 from tests.fake_embedder import fake_embedder
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.ingest.trials", "chromadb.api.rust", "tantivy", "kb.retrieve", "ingest.build"])
 
 
-def settings_of(data_base: Path) -> kb.Settings:
-    return kb.load_settings(data_base=data_base)
+Put = Callable[[Any, str, Any], None]  # setattr, or one that is undone: pytest.MonkeyPatch().setattr
+
+
+def settings_of(data_base: Path, embed_model: str = "builtin") -> kb.Settings:
+    return kb.load_settings(data_base=data_base, embed_model=embed_model)
 
 
 def write(docs: Path, n: int, version: int) -> None:
@@ -49,43 +64,53 @@ def change(docs: Path, seed: int) -> None:
         write(docs, 10_000 + 10 * seed + n, 0)
 
 
-def expected(data_base: Path) -> set[str]:
-    """The chunk ids of a fresh build, computed without an index."""
-    settings, ids = settings_of(data_base), set()
+def expected_texts(data_base: Path) -> dict[str, str]:
+    """Chunk id → embedded text of a fresh build, computed without an index."""
+    settings = settings_of(data_base)
     with Loader(settings) as loader:
-        for source in read_sources(data_base / "kbs" / "default"):
-            for file in scan(source, settings).files:
-                ids |= {row.chunk.id for row in prepare(loader, settings, file).rows}
-    return ids
+        files = [file for source in read_sources(data_base / "kbs" / "default") for file in scan(source, settings).files]
+        return {row.chunk.id: row.text for file in files for row in prepare(loader, settings, file).rows}
 
 
-# What runs in a process of its own
+def expected(data_base: Path) -> set[str]:
+    return set(expected_texts(data_base))
 
 
-def _with_fake_embedder() -> None:
+def live(data_base: Path) -> int | None:
+    return State(settings_of(data_base)).live("default")
+
+
+def generations(data_base: Path) -> set[int]:
+    """Those on disk, complete or not."""
+    return {int(path.name) for path in (data_base / "kbs" / "default" / "generations").glob("[0-9]" * 4)}
+
+
+def leftovers(data_base: Path) -> list[str]:
+    """What a run that did not end has left, and the next one has to remove."""
+    folder = data_base / "kbs" / "default"
+    named = {info.name for number in generations(data_base) for info in read_manifest(generation_folder(folder, number)).segments}
+    segments = [path for path in (folder / "segments").glob("*") if path.name not in named]
+    return sorted(str(path.relative_to(folder)) for path in (*folder.rglob("*.part"), *segments))
+
+
+# What is patched, by name: a step that is renamed fails here and is not silently left out
+
+
+def with_fake_embedder(put: Put = setattr) -> None:
+    """Every `embed_model` is a fake one of that name."""
     for module in ("ingest.build", "kb.base"):
-        setattr(importlib.import_module(module), "load_embedder", lambda _: fake_embedder())  # noqa: B010
+        put(importlib.import_module(module), "load_embedder", lambda settings: fake_embedder(settings.embed_model))
 
 
-def _reindex(data_base: Path, step: str, call: int) -> None:
-    os.setpgid(0, 0)
-    _with_fake_embedder()
-    if step:
-        _die_before(step, call)
-    ingest.reindex("default", settings_of(data_base))
+def verify_here(put: Put) -> None:
+    """Check a new index in this process, which spares a second a run."""
+    publish = importlib.import_module("ingest.publish")
+    put(publish, "_verifier", lambda: nullcontext(SimpleNamespace(submit=lambda *_: None)))
+    put(publish, "_verify_elsewhere", lambda _, part, trusted: verify(part, trusted))
 
 
-def _ids(data_base: Path, answer: Any) -> None:
-    _with_fake_embedder()
-    base = kb.KnowledgeBase.open("default", settings_of(data_base))
-    generation: Generation = base.snapshot()
-    verify(generation.folder)
-    assert base.search("a sentence of file 3").hits
-    answer.send(generation.chunk_ids())
-
-
-def _die_before(step: str, call: int) -> None:
-    """Patch "module:Class.method" so that its `call`-th call kills the process."""
+def before_step(step: str, call: int, act: Callable[[], None], put: Put = setattr) -> None:
+    """Patch "module:Class.method" so that `act` comes before its `call`-th call."""
     module, _, name = step.partition(":")
     *owners, last = name.split(".")
     owner: Any = importlib.import_module(module)
@@ -96,17 +121,74 @@ def _die_before(step: str, call: int) -> None:
     def patched(*args: Any, **kwargs: Any) -> Any:
         calls[0] += 1
         if calls[0] == call:
-            os.kill(os.getpid(), signal.SIGKILL)
+            act()
         return real(*args, **kwargs)
 
-    setattr(owner, last, patched)
+    put(owner, last, patched)
+
+
+class Killed(BaseException):
+    """The end of a run that only seems to be a process of its own."""
+
+
+def reindex_here(settings: kb.Settings, step: str, call: int) -> bool:
+    """Re-index in this process up to a step, and from then on remove nothing: a dead process does not clean up.
+
+    Whether the step came.
+    """
+    dead: list[bool] = []
+
+    def die() -> None:
+        dead.append(True)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in [shutil, *(module for name, module in sys.modules.items() if name.startswith(("ingest.", "kb.")))]:
+            if real := vars(module).get("rmtree"):
+                patch.setattr(module, "rmtree", lambda *args, real=real, **kw: None if dead else real(*args, **kw))
+        before_step(step, call, die, patch.setattr)
+        try:
+            ingest.reindex("default", settings)
+        except Killed:
+            pass
+    return bool(dead)
+
+
+def restart() -> None:
+    """Let go of every open index, as the end of a process does, also of what a run that died has left open."""
+    kb.base._live.clear()
+    gc.collect()
+    kb.index._open_segments.clear()
+    for folder in list(SharedSystemClient._identifier_to_system):
+        while folder in SharedSystemClient._identifier_to_system:
+            SharedSystemClient._release_system(folder)
+
+
+# What runs in a process of its own
+
+
+def _reindex(data_base: Path, step: str, call: int, embed_model: str) -> None:
+    os.setpgid(0, 0)
+    with_fake_embedder()
+    if step:
+        before_step(step, call, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    ingest.reindex("default", settings_of(data_base, embed_model))
+
+
+def _ids(data_base: Path, answer: Any) -> None:
+    with_fake_embedder()
+    base = kb.KnowledgeBase.open("default", settings_of(data_base))
+    generation: Generation = base.snapshot()
+    verify(generation.folder)
+    assert base.search("a sentence of file 3").hits
+    answer.send(generation.chunk_ids())
 
 
 # The tests' side
 
 
-def start_reindex(data_base: Path, step: str = "", call: int = 1) -> BaseProcess:
-    process = _context.Process(target=_reindex, args=(data_base, step, call))
+def start_reindex(data_base: Path, step: str = "", call: int = 1, embed_model: str = "builtin") -> BaseProcess:
+    process = _context.Process(target=_reindex, args=(data_base, step, call, embed_model))
     process.start()
     return process
 
@@ -148,5 +230,6 @@ def trial(data_base: Path, docs: Path, seed: int, run: Callable[[], int]) -> boo
     assert answering_ids(data_base) in ((old, wanted) if code else (wanted,))
     reindex(data_base)
     assert answering_ids(data_base) == wanted
-    assert len(list((data_base / "kbs" / "default" / "generations").iterdir())) <= 2
+    assert len(generations(data_base)) <= 2
+    assert not leftovers(data_base)
     return code != 0
