@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kb.errors import BaseError
+from kb.writer import disk_errors
 
 
 @contextmanager
@@ -15,16 +16,17 @@ def locked(folder: Path) -> Iterator[None]:
     """Be the one writer of a knowledge base's folder. The kernel lets the lock go with the process, however that ends.
 
     Raises:
-        BaseError: another process is at work there; it is named.
+        BaseError: another process is at work there; it is named. Or the disk is full or failing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "writer.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise BaseError(f"Knowledge base {folder.name!r} is being indexed already by {file.read().strip()}.") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        file.flush()
-        yield
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "writer.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise BaseError(f"Knowledge base {folder.name!r} is being indexed already by {file.read().strip()}.") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            file.flush()
+            yield

@@ -54,34 +54,39 @@ def export_base(settings: Settings, name: str, file: Path) -> None:
     if file.exists():
         raise BaseError(f"{file} is there already: choose another name.")
     part = file.with_name(f"{file.name}.part")
-    try:
-        with locked(base.folder), tempfile.TemporaryDirectory(prefix=".export-", dir=file.absolute().parent) as temporary:
-            snapshot = base.snapshot()
-            vectors = Path(temporary) / _VECTORS
-            ids = sorted(snapshot.chunk_ids())
-            shape = (len(ids), snapshot.manifest.fingerprint.dimension)
-            with vectors.open("wb") as stream:
-                np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
-                for at in range(0, len(ids), _BATCH):
-                    some = ids[at : at + _BATCH]
-                    stored = snapshot.stored_vectors(some)
-                    stream.write(np.array([stored[id_] for id_ in some], dtype="<f4").tobytes())
-            texts = TextsWriter(Path(temporary))
-            for _, segment, keys in snapshot.parts():
-                texts.add(segment.packed_texts([*keys]), segment.chunks_of([*keys]))
-            texts.finish()
-            sources = json.dumps([asdict(source) for source in base.sources()], ensure_ascii=False)
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
-                zipped.write(snapshot.folder / MANIFEST, MANIFEST)
-                zipped.writestr(_SOURCES, sources)
-                zipped.write(snapshot.folder / catalog.FILE, catalog.FILE)
-                zipped.write(Path(temporary) / TEXTS, TEXTS)
-                zipped.write(vectors, _VECTORS, zipfile.ZIP_STORED)
-        part.rename(file)
-    except OSError as error:
-        raise BaseError(f"{file} cannot be written ({error.strerror or error}): choose another place.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with locked(base.folder):
+        try:
+            _write_export(base, part)
+            part.rename(file)
+        except OSError as error:
+            raise BaseError(f"{file} cannot be written ({error.strerror or error}): choose another place.") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _write_export(base: KnowledgeBase, part: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=part.absolute().parent) as temporary:
+        snapshot = base.snapshot()
+        vectors = Path(temporary) / _VECTORS
+        ids = sorted(snapshot.chunk_ids())
+        shape = (len(ids), snapshot.manifest.fingerprint.dimension)
+        with vectors.open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            for at in range(0, len(ids), _BATCH):
+                some = ids[at : at + _BATCH]
+                stored = snapshot.stored_vectors(some)
+                stream.write(np.array([stored[id_] for id_ in some], dtype="<f4").tobytes())
+        texts = TextsWriter(Path(temporary))
+        for _, segment, keys in snapshot.parts():
+            texts.add(segment.packed_texts([*keys]), segment.chunks_of([*keys]))
+        texts.finish()
+        sources = json.dumps([asdict(source) for source in base.sources()], ensure_ascii=False)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
+            zipped.write(snapshot.folder / MANIFEST, MANIFEST)
+            zipped.writestr(_SOURCES, sources)
+            zipped.write(snapshot.folder / catalog.FILE, catalog.FILE)
+            zipped.write(Path(temporary) / TEXTS, TEXTS)
+            zipped.write(vectors, _VECTORS, zipfile.ZIP_STORED)
 
 
 def import_base(settings: Settings, name: str, file: Path) -> Report:
@@ -93,20 +98,19 @@ def import_base(settings: Settings, name: str, file: Path) -> Report:
     folder = base_folder(settings, name)
     report = Report(name)
     refuse_taken(settings, name)
-    try:
-        with locked(folder):
-            refuse_taken(settings, name)
-            try:
-                with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as temporary:
-                    _unpack(file, Path(temporary))
-                    _import(settings, name, Path(temporary), report)
-            finally:
-                if not (folder / _SOURCES).exists():
-                    shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise BaseError(f"{file} cannot be imported ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
-        raise BaseError(f"{file} is damaged or no exported knowledge base ({error}).") from error
+    with locked(folder):
+        refuse_taken(settings, name)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as temporary:
+                _unpack(file, Path(temporary))
+                _import(settings, name, Path(temporary), report)
+        except OSError as error:
+            raise BaseError(f"{file} cannot be imported ({error.strerror or error}).") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+            raise BaseError(f"{file} is damaged or no exported knowledge base ({error}).") from error
+        finally:
+            if not (folder / _SOURCES).exists():
+                shutil.rmtree(folder, ignore_errors=True)
     return report
 
 

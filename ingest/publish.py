@@ -17,7 +17,6 @@ from kb.jobs import Progress
 from kb.manifest import read_manifest, sync
 from kb.settings import Settings
 from kb.state import State
-from kb.writer import disk_errors
 
 _VERIFY_SECONDS = 600
 
@@ -41,7 +40,7 @@ def add_generation(
     number = 1 + max(numbers(folder), default=0)
     part = generation_folder(folder, number).with_suffix(".part")
     try:
-        with disk_errors(part), _verifier() as verifier:
+        with _verifier() as verifier:
             verifier.submit(int)  # starts it now: its imports run while the index is written
             write(part)
             with report.stage("verify"):
