@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import ingest
 import kb
@@ -49,8 +49,8 @@ class Machine(RuleBasedStateMachine):
     kills = 0  # of twelve crashes, how many are a `kill -9` of a process
     counts: dict[str, int] = {}  # noqa: RUF012 - over all runs
 
-    def __init__(self) -> None:
-        super().__init__()
+    @initialize()
+    def begin(self) -> None:  # not __init__: Hypothesis also makes machines that it does not run, and does not tear down
         self.home = Path(tempfile.mkdtemp(prefix="machine", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
         self.docs, self.data_base = self.home / "docs", self.home / "data_base"
         self.docs.mkdir()

@@ -149,3 +149,4 @@ def test_20_switches(home: Path) -> None:
         )
     print("0 errors, 0 answers of two generations")
     assert switching.generations >= set(range(1, 21))
+    assert switching.p(95) <= 2 * idle.p(95)
