@@ -16,7 +16,7 @@ from ingest.known import KnownVectors
 from ingest.lock import locked
 from ingest.merge import merge, to_merge
 from ingest.plan import Plan, make_plan
-from ingest.publish import add_generation, clean, numbers
+from ingest.publish import add_generation, clean
 from ingest.report import Report
 from ingest.scan import ScannedFile, scan
 from kb import words
@@ -46,7 +46,8 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None, 
         raise SourceError(f"Knowledge base {name!r} has no sources yet: `python -m ingest SOURCE --kb {name}` adds one.")
     report = Report(name)
     with locked(folder):
-        clean(folder, State(settings).live(name))
+        state = State(settings)
+        clean(folder, state.live(name), state.before(name))
         git.clean(folder, {Path(source.path) for source in sources if source.url})
         live, unusable = (None, "that was asked for") if rebuild else _open_live(name, folder, settings)
         # What a paused source had is kept as it is, where there is an index to keep it in.
@@ -122,12 +123,12 @@ def go_back(name: str, settings: Settings) -> int:
     if live is None:
         raise BaseError(f"Knowledge base {name!r} has not been indexed yet: there is nothing to go back to.")
     with locked(folder):
-        older = [number for number in numbers(folder) if number < live]
-        if not older:
+        before = state.before(name)
+        if before is None:
             raise BaseError(f"Knowledge base {name!r} has no generation before {live}: only the last one is kept.")
-        read_manifest(generation_folder(folder, max(older)))
-        state.set_live(name, max(older))
-    return max(older)
+        read_manifest(generation_folder(folder, before))
+        state.set_live(name, before, None)
+    return before
 
 
 def _scan(sources: Sequence[Source], settings: Settings) -> tuple[list[ScannedFile], list[Skipped]]:

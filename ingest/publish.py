@@ -55,11 +55,11 @@ def add_generation(
     return number
 
 
-def clean(folder: Path, live: int | None) -> None:
+def clean(folder: Path, live: int | None, before: int | None) -> None:
     """Remove what a crashed run left behind. What is newer than the live generation stays: its number is not used again."""
     for part in (folder / "generations").glob("*.part"):
         rmtree(part)
-    for old in sorted(number for number in numbers(folder) if live is not None and number < live)[:-1]:
+    for old in [number for number in numbers(folder) if live is not None and number < live and number != before]:
         rmtree(generation_folder(folder, old))
     _sweep(folder)
 
@@ -105,7 +105,7 @@ def _publish(name: str, part: Path, number: int, settings: Settings) -> None:
     before = state.live(name)
     part.rename(part.with_suffix(""))
     sync(part.parent)
-    state.set_live(name, number)
+    state.set_live(name, number, before)
     for old in set(numbers(part.parent.parent)) - {number, before}:
         rmtree(generation_folder(part.parent.parent, old))
     _sweep(part.parent.parent)

@@ -51,6 +51,8 @@ def damaged(folder: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, ChromaError, ValueError, OSError) as error:  # tantivy has no error of its own, but ValueError
         what = " ".join(str(error).split())[:200]
+        if "disk is full" in what:  # Chroma writes a row when it opens its files
+            raise BaseError(f"The index {folder} cannot be opened: the disk is full.") from error
         raise BaseError(f"The index {folder} is damaged ({what}): `python -m ingest --rebuild` builds it again.") from error
 
 

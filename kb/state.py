@@ -1,7 +1,7 @@
 """data_base/state.db: which generation of each knowledge base is live, and the conversations.
 
-SQLite in WAL mode, one short-lived connection a call: safe for threads and for several processes. Migrations are
-numbered and only ever appended.
+SQLite, one short-lived connection a call: safe for threads and for several processes. Not in WAL mode, which has to write
+before it can read: what is indexed can be asked on a full disk too. Migrations are numbered and only ever appended.
 """
 
 import json
@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 
 from kb.errors import BaseError
@@ -23,6 +23,7 @@ _MIGRATIONS = (
     "CREATE TABLE messages (conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE, "
     "ordinal INTEGER NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, found TEXT NOT NULL, "
     "PRIMARY KEY (conversation, ordinal))",
+    "ALTER TABLE live ADD COLUMN before INTEGER",  # the generation to go back to
 )
 
 
@@ -55,7 +56,9 @@ class State:
         self._path = settings.data_base / "state.db"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as db:
-            db.execute("PRAGMA journal_mode = WAL")
+            if db.execute("PRAGMA user_version").fetchone()[0] == len(_MIGRATIONS):
+                return
+            db.execute("PRAGMA journal_mode = DELETE")
             # Under the write lock, so that two processes that start together migrate once.
             db.execute("BEGIN IMMEDIATE")
             for number in range(db.execute("PRAGMA user_version").fetchone()[0], len(_MIGRATIONS)):
@@ -64,13 +67,12 @@ class State:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=10)
         try:
-            with connection:
+            with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
                 connection.execute("PRAGMA foreign_keys = ON")
                 yield connection
-        finally:
-            connection.close()
+        except sqlite3.Error as error:
+            raise BaseError(f"{self._path} cannot be read or written ({error}): is the disk full?") from error
 
     def live(self, kb: str) -> int | None:
         """The live generation of a knowledge base, or None if it was never indexed."""
@@ -78,10 +80,16 @@ class State:
             row = db.execute("SELECT generation FROM live WHERE kb = ?", (kb,)).fetchone()
         return row[0] if row else None
 
-    def set_live(self, kb: str, generation: int) -> None:
+    def before(self, kb: str) -> int | None:
+        """The generation that was live before the one that is, if it can be gone back to."""
         with self._open() as db:
-            db.execute("INSERT INTO live VALUES (?, ?) ON CONFLICT (kb) DO UPDATE SET generation = excluded.generation",
-                       (kb, generation))  # fmt: skip
+            row = db.execute("SELECT before FROM live WHERE kb = ?", (kb,)).fetchone()
+        return row[0] if row else None
+
+    def set_live(self, kb: str, generation: int, before: int | None) -> None:
+        """From now on `generation` answers, and `before` is the one to go back to."""
+        with self._open() as db:
+            db.execute("INSERT OR REPLACE INTO live VALUES (?, ?, ?)", (kb, generation, before))
 
     @contextmanager
     def renaming(self, old: str, new: str) -> Iterator[None]:

@@ -24,6 +24,7 @@ from kb.segment import Segment, SegmentWriter, pack_text
 
 SEGMENT_CHUNKS = 32_768  # at most, but for one document that is larger; the graph's cost per chunk grows with its size
 _BATCH = 500  # documents copied at a time
+_OF_THE_DISK = re.compile(r"\bI/?O\b|os error|io::|IoError")
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error, ChromaError, ValueError) as error:
         # tantivy has no error of its own: a ValueError that does not speak of the disk is a bug of ours.
-        if isinstance(error, ValueError) and not re.search(r"\bI/?O\b|os error", str(error)):
+        if isinstance(error, ValueError) and not _OF_THE_DISK.search(str(error)):
             raise
         free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free // 1024**2
         what = " ".join(str(error).split())[:200] or type(error).__name__

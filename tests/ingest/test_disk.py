@@ -18,7 +18,9 @@ from tests.ingest import disk_trials, trials
 
 _MEMORY = Path("/dev/shm")  # where the system has it: what is tried is not the disk's speed
 _SHIM = Path(__file__).parent / "failing_writes.c"
-_MINUTES = 8  # for each way of failing
+_MINUTES = 3  # for each way of failing
+
+# Strict: who mends the last of them is told to take this away.
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +79,8 @@ class Failing:
         assert calls > 50, "the library was not loaded"
         return calls
 
-    def check(self, which: Sequence[int], on: bool, error: int) -> None:
-        """All of them, and only then fail."""
+    def check(self, which: Sequence[int], on: bool, error: int) -> list[str]:
+        """What went wrong, of all of them."""
         wrong, ends = list[str](), Counter[str]()
         for at in which:
             trial, first, _ = self.attempt(at, on, error)
@@ -86,7 +88,7 @@ class Failing:
             wrong += [f"{first or at}: {text}" for text in trial.wrong]
         how = f"{errno.errorcode[error]}{' from there on' if on else ' once'}"
         print(f"\n{how}: {len(which)} runs, {dict(ends)}, {len(wrong)} violations", *wrong, sep="\n")
-        assert not wrong, "\n".join(wrong)
+        return wrong
 
 
 @pytest.fixture
@@ -97,8 +99,8 @@ def failing(homes: tuple[Path, Path], shim: Path, tmp_path: Path) -> Failing:
 def test_a_write_fails(failing: Failing) -> None:
     calls = failing.count()
     spread = [1 + (calls - 1) * n // 5 for n in range(6)]
-    failing.check(spread[::2], on=True, error=errno.ENOSPC)
-    failing.check(spread[1::2], on=False, error=errno.EIO)
+    wrong = failing.check(spread[::2], on=True, error=errno.ENOSPC) + failing.check(spread[1::2], on=False, error=errno.EIO)
+    assert not wrong
 
 
 @pytest.mark.slow
@@ -109,11 +111,11 @@ def test_each_write_fails(failing: Failing, on: bool, error: int) -> None:
     stride = max(1, round(calls * (time.monotonic() - started) / (_MINUTES * 60)))
     which = sorted({*range(1, calls + 1, stride), *range(max(1, calls - 59), calls + 1)})
     print(f"\n{calls} calls; every {stride}. and the last 60")
-    failing.check(which, on, error)
+    assert not failing.check(which, on, error)
 
 
-def _full(homes: tuple[Path, Path], shares: Sequence[float]) -> None:
-    """On file systems with free space of so many times what the base takes."""
+def _full(homes: tuple[Path, Path], free: Sequence[int]) -> list[int]:
+    """The exit codes on file systems with so many KiB to spare."""
     home, template = homes
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
@@ -121,22 +123,29 @@ def _full(homes: tuple[Path, Path], shares: Sequence[float]) -> None:
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", str(home)], capture_output=True, check=False
     ).returncode:
         pytest.skip("a full file system needs a user namespace that may mount a tmpfs")
-    taken = disk_trials.size_of(template)
-    sizes = [str(int(taken * (1 + share))) for share in shares]
+    sizes = [str(kib * 1024) for kib in free]
     command = ["unshare", "-Urm", sys.executable, "-m", "tests.ingest.disk_trials", str(home), str(template), *sizes]
     done = subprocess.run(command, cwd=disk_trials.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     for row in rows:
-        print(f"\n{row['free'] // 1024} KiB free: exit code {row['code']}", row["said"][:200], *row["wrong"], sep="\n  ")
+        print(
+            f"\n{row['free'] // 1024} KiB free: exit code {row['code']}", row["said"].splitlines()[-1:], *row["wrong"], sep="\n  "
+        )
     assert not [text for row in rows for text in row["wrong"]]
-    assert {rows[0]["code"], rows[-1]["code"]} == {0, 1}, "no size was too small, or none large enough"
+    return [row["code"] for row in rows]
 
 
-def test_a_full_disk(homes: tuple[Path, Path]) -> None:
-    _full(homes, (0.02, 0.3, 4))
+@pytest.mark.xfail(strict=True, reason="Chroma writes when it opens: an app that is started then cannot ask")
+def test_a_disk_without_space(homes: tuple[Path, Path]) -> None:
+    assert _full(homes, (0,)) == [1]
+
+
+def test_a_disk_with_little_space(homes: tuple[Path, Path]) -> None:
+    assert _full(homes, (32, 400, 8000)) == [1, 1, 0]
 
 
 @pytest.mark.slow
 def test_disks_of_many_sizes(homes: tuple[Path, Path]) -> None:
-    _full(homes, (0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.5, 2, 4))
+    codes = _full(homes, (32, 48, 64, 96, 128, 192, 256, 400, 500, 600, 700, 800, 1000, 2000, 8000))
+    assert codes == sorted(codes, reverse=True), "less space was enough"

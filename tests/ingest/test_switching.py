@@ -147,3 +147,4 @@ def test_20_switches(home: Path) -> None:
         )
     print("0 errors, 0 answers of two generations")
     assert set(switching.versions.values()) >= {marker(version) for version in range(20)}
+    assert switching.p(95) <= 2 * idle.p(95)

@@ -77,6 +77,6 @@ def test_many_threads_start_and_write_together(settings: Settings) -> None:
 def test_pointer(settings: Settings) -> None:
     state = State(settings)
     assert state.live("kb") is None
-    state.set_live("kb", 3)
-    state.set_live("kb", 4)
+    state.set_live("kb", 3, None)
+    state.set_live("kb", 4, 3)
     assert State(settings).live("kb") == 4
