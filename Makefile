@@ -15,6 +15,7 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt
 	if $(BIN)/python -m pip install --quiet uv; then \
 	  $(UV_ENV) $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -r requirements-dev.txt; \
 	else false; fi || $(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-dev.txt
+	$(BIN)/python -m kb.embed_model
 	touch $@
 
 # Resolve the pins anew, after a change of requirements.txt.

@@ -29,12 +29,13 @@ def no_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The converted embedding model, made once a run."""
+    """The converted embedding model, made once a run where `make setup` has not."""
     from kb.embed import load_embedder
     from kb.settings import load_settings
 
     home = tmp_path_factory.mktemp("models")
     load_embedder(load_settings(data_base=home))
+    (home / "models").mkdir(exist_ok=True)
     return home / "models"
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kb.embed import BUILTIN_SHA256, _load_torch, _locate, load_embedder
+from kb.embed import load_embedder
+from kb.embed_model import BUILTIN_SHA256, load_torch, locate
 from kb.errors import ModelError
 from kb.settings import load_settings
 
@@ -18,7 +19,7 @@ def test_vectors_equal_those_of_sentence_transformers(data_base: Path) -> None:
     settings = load_settings(data_base=data_base)
     embedder = load_embedder(settings)
     ours = embedder.passages(TEXTS)
-    model = _load_torch(_locate(settings)[1], "cpu")
+    model = load_torch(locate(settings)[1], "cpu")
     model.max_seq_length = embedder.fingerprint.max_tokens
     theirs = model.encode(TEXTS, normalize_embeddings=True)
     assert ours.shape == (len(TEXTS), 384)
@@ -43,7 +44,7 @@ def test_what_the_vocabulary_lacks_is_told(data_base: Path) -> None:
 
 def copy_of_builtin(tmp_path: Path, name: str) -> Path:
     folder = tmp_path / name
-    shutil.copytree(_locate(load_settings(data_base=tmp_path))[1], folder)
+    shutil.copytree(locate(load_settings(data_base=tmp_path))[1], folder)
     return folder
 
 
@@ -76,7 +77,8 @@ def test_a_model_that_is_not_there_is_one_sentence(data_base: Path) -> None:
 
 def test_the_packaged_model_is_the_published_one(data_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(BUILTIN_SHA256) == 64
-    monkeypatch.setattr("kb.embed.BUILTIN_SHA256", "0" * 64)
+    monkeypatch.setattr("kb.embed_model.BUILTIN_SHA256", "0" * 64)
+    monkeypatch.setattr("kb.embed_model._WITH_THE_APP", data_base / "not set up")
     load_embedder.cache_clear()
     other = data_base.parent / "elsewhere"
     with pytest.raises(ModelError, match="is not the published"):
