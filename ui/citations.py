@@ -41,8 +41,12 @@ class Citations:
             kb = self.kb_of(conversation, owner(request))
         except (KBError, StopIteration):
             return self._bad(), SKIP
+        permalink = None
         try:
-            document, note = reader.find_document(self.words, self.core.base(kb).snapshot(), run.generation, hit)
+            snapshot = self.core.base(kb).snapshot()
+            document, note = reader.find_document(self.words, snapshot, run.generation, hit)
+            if document:
+                permalink = snapshot.permalink(hit)
         except KBError:  # the whole knowledge base is gone
             document, note = None, self.words("reader.changed")
         html = reader.opened(
@@ -51,6 +55,7 @@ class Citations:
             run.quotes,
             document,
             note,
+            permalink=permalink,
             id_="-".join(filter(None, (conversation, ordinal, n, around))),
             ordinal=run.ordinal,
             around=_number(around, reader.AROUND, reader.MAX_AROUND),

@@ -1,10 +1,11 @@
 """One source opened: its passage in the whole document, with line numbers and the quoted part marked."""
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from kb import BaseError
 from kb.records import Document, Hit, Quote
-from ui.render import Child, Html, el, icon, join, link
+from ui.render import Child, Html, el, icon, join, link, web_link
 from ui.transcript import lines, place
 from ui.words import Words
 
@@ -21,12 +22,16 @@ def opened(
     document: Document | None,
     note: str,
     *,
+    permalink: str | None = None,
     id_: str,
     ordinal: int,
     around: int = AROUND,
     several: bool = False,
 ) -> Html:
-    """The reader's content. Without a `document`, the passage alone, as it was stored with the answer."""
+    """The reader's content. Without a `document`, the passage alone, as it was stored with the answer.
+
+    `permalink` is where the passage stands on the web.
+    """
     own = [(quote.start, quote.end) for quote in quotes if quote.n == hit.n]
     if document is None:
         text, first, around = hit.chunk.text.split("\n"), hit.chunk.start, MAX_AROUND
@@ -47,12 +52,21 @@ def opened(
             class_="where",
         ),
         el("div", " › ".join(hit.chunk.heading), class_="heading-path") if hit.chunk.heading else None,
-        el("div", lines(words, hit.chunk.start, hit.chunk.end), class_="lines"),
+        el(
+            "div",
+            lines(words, hit.chunk.start, hit.chunk.end),
+            _elsewhere(words, permalink) if permalink else None,
+            class_="lines",
+        ),
         el("p", note, class_="note") if note else None,
         copies,
     )
     body = _lines(words, text, first, hit, marked=own or [(hit.chunk.start, hit.chunk.end)], ordinal=ordinal, around=around)
     return el("div", head, el("div", body, class_="text", tabindex="0"), class_="reader", id=f"reader-{id_}")
+
+
+def _elsewhere(words: Words, permalink: str) -> Html:
+    return join(" · ", web_link(permalink, words("reader.permalink", host=urlsplit(permalink).hostname or "")))
 
 
 def _lines(

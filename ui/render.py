@@ -85,6 +85,13 @@ def link(href: str, *children: Child, class_: str = "", title: str = "", **attri
     return el("a", *children, href=href, class_=class_ or None, role="button", title=title or None, **attributes)
 
 
+def web_link(url: str, *children: Child) -> Html:
+    """A link that leads out of the page, into a tab of its own; the children alone where `url` is no web address."""
+    if not is_web_link(url):
+        return el("span", *children)
+    return el("a", *children, href=url, target="_blank", rel="noopener noreferrer nofollow")
+
+
 def icon(name: str, label: str = "") -> Html:
     """A picture from the style sheet, with words for those who do not see it."""
     return join(el("span", class_=f"icon icon-{name}"), el("span", label, class_="unseen") if label else None)

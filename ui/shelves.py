@@ -9,7 +9,7 @@ from kb.records import PROBLEMS, Skipped, Source
 from ui.job_card import ago, duration, size
 from ui.render import Html, el, icon, join, link
 from ui.transcript import place
-from ui.words import Words
+from ui.words import WORDS, Words
 
 MAX_ROWS = 200
 
@@ -33,7 +33,38 @@ def totals(words: Words, name: str, manifest: Any) -> Html:
         el("h2", name),
         el("p", said),
         el("p", words("library.model", model=manifest.model), class_="minor"),
+        _last_run(words, manifest.report),
         class_="totals",
+    )
+
+
+def _last_run(words: Words, report: dict[str, Any]) -> Html | None:
+    """What the run did that made the live generation, folded away; None where there is no report, as of an imported base."""
+    if "seconds" not in report:
+        return None
+    counts = {name: f"{report[name]:,}" for name in ("added", "changed", "moved", "removed", "unchanged")}
+    embedded, reused = report["embedded"], report["reused"]
+    chunks = words("library.run.chunks", embedded=f"{embedded:,}", reused=f"{reused:,}")
+    if embedded and report["seconds"].get("embed"):
+        chunks += " · " + words("library.run.rate", rate=f"{embedded / report['seconds']['embed']:,.0f}")
+    longest = max(report["seconds"].values(), default=0)
+    stages = [
+        el(
+            "tr",
+            el("td", words(f"stage.{stage}") if f"stage.{stage}" in WORDS else stage),
+            el("td", el("progress", "", value=round(1000 * seconds), max=round(1000 * longest))),
+            el("td", duration(words, seconds)),
+        )
+        for stage, seconds in report["seconds"].items()
+    ]
+    return el(
+        "details",
+        el("summary", words("library.run")),
+        el("p", words("library.run.rebuilt", why=report["rebuilt"])) if report["rebuilt"] else None,
+        el("p", words("library.run.files", **counts)),
+        el("p", chunks),
+        el("table", el("tbody", stages)) if longest else None,
+        class_="last-run",
     )
 
 

@@ -32,7 +32,11 @@ class FakeGeneration:
             model="fake-model (3)",
             bytes=sum(len(d.text.encode()) for d in self.docs.values()),
             seconds=2.5,
-        )
+            report={
+                "added": 2, "changed": 1, "moved": 0, "removed": 0, "unchanged": 7, "embedded": 1200, "reused": 34, "rebuilt": "",
+                "seconds": {"scan": 0.1, "read": 1.5, "embed": 10.0, "write": 0.4, "verify": 0.1},
+            },
+        )  # fmt: skip
 
     def chunks(self) -> list[Chunk]:
         found: list[Chunk] = []
@@ -64,6 +68,11 @@ class FakeGeneration:
         if key not in self.docs:
             raise BaseError("That document is not in the knowledge base any more.")
         return self.docs[key]
+
+    def permalink(self, hit: Hit) -> str | None:
+        return (
+            f"https://github.com/a/{hit.source}/blob/{'0' * 40}/{hit.path}#L{hit.chunk.start}" if hit.source == "repo" else None
+        )
 
     def examples(self, language: str, count: int) -> list[str]:
         asked = "{}是什么？" if language == "zh" else "What about {}?"

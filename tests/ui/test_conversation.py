@@ -303,6 +303,15 @@ def test_a_source_opens_in_its_document(chat: Conversations) -> None:
     assert "guide.md" in panel
 
 
+def test_a_source_of_a_repository_links_to_its_host(chat: Conversations) -> None:
+    chat.core.bases["code"] = base("code", document("a.md", "# Noodles\n\nBoil the noodles for four minutes.", source="repo"))
+    conversation = ask(chat, "boil noodles", kb="code")[0].conversation
+    opened, _ = chat.citations.open("1:1", conversation, request())
+    assert 'href="https://github.com/a/repo/blob/' in opened
+    assert "noopener noreferrer" in opened
+    assert "the same lines on github.com" in opened
+
+
 def test_a_long_document_is_shown_in_part_and_more_on_request(chat: Conversations) -> None:
     conversation = ask(chat, "story 1000")[0].conversation
     opened, _ = chat.citations.open("1:1", conversation, request())

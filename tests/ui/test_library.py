@@ -42,6 +42,14 @@ def test_a_base_without_an_index_says_what_to_do(tab: LibraryTab, kb: str | None
     assert "No folder yet" in view.sources
 
 
+def test_the_last_run_is_told(core: FakeCore) -> None:
+    told = LibraryTab(core, ZH).refresh("default").totals
+    assert "文件：新增 2，修改 1，移动 0，删除 0，未变 7" in told
+    assert "新算向量 1,200，沿用向量 34 · 每秒 120 个段落" in told
+    assert '<progress value="10000" max="10000">' in told
+    assert "计算向量" in told
+
+
 def test_search_and_filter(tab: LibraryTab) -> None:
     assert "Noodles" in tab.find("NOOD", "default")
     assert "long.md" not in tab.find("NOOD", "default")
