@@ -7,6 +7,7 @@ kbs/<name>/segments/0003-1f2e3d4c/{chroma/,texts.db}
 A generation never changes once it has its manifest, nor does a segment that one names.
 """
 
+import os
 import threading
 import weakref
 from collections import defaultdict
@@ -32,7 +33,7 @@ from kb.segment import Segment, unpack_text
 _EXAMPLES_FROM = 1000  # documents
 _open_segments: weakref.WeakValueDictionary[Path, Segment] = weakref.WeakValueDictionary()
 _segments_lock = threading.Lock()
-_searching = ThreadPoolExecutor(2, "segments")
+_searching = ThreadPoolExecutor(os.cpu_count() or 2, "segments")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
 
     # Reading and splitting
     chunk_chars: int = Field(1000, ge=200, le=8000, description="target length of a chunk, in characters")
-    load_seconds: float = Field(60, gt=0, description="time limit for reading one pdf, docx, html … file")
+    load_seconds: float = Field(55, gt=0, description="time limit for reading one pdf, docx, html … file")
     load_mib: int = Field(1536, ge=256, description="memory limit for reading one pdf, docx, html … file")
     max_file_mib: int = Field(32, ge=1, description="larger files are left out")
 
