@@ -21,7 +21,7 @@ from kb.settings import Settings
 from kb.writer import GenerationWriter
 
 Reporter = Callable[[Progress], None]
-_BATCH = 512  # chunks embedded and written at a time
+_FIRST_BATCH, _BATCH = 64, 512  # chunks embedded and written at a time: at first fewer, for the embedder has nothing to do
 
 
 def fill(
@@ -58,6 +58,7 @@ def fill(
 def _batches(files: Iterator[Prepared], report: Report, meter: "_Meter") -> Iterator[list[Prepared]]:
     """Files until their chunks fill a batch; a large file is a batch of its own."""
     batch: list[Prepared] = []
+    enough = _FIRST_BATCH
     while True:
         with report.stage("read"):
             file = next(files, None)
@@ -65,9 +66,9 @@ def _batches(files: Iterator[Prepared], report: Report, meter: "_Meter") -> Iter
             break
         meter.read(file)
         batch.append(file)
-        if sum(len(own.rows) for own in batch) >= _BATCH:
+        if sum(len(own.rows) for own in batch) >= enough:
             yield batch
-            batch = []
+            batch, enough = [], min(2 * enough, _BATCH)
     if batch:
         yield batch
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from ingest import split
 from ingest.child import die_with_parent
 from ingest.load import Loader
 from ingest.scan import ScannedFile
+from kb.errors import BaseError
 from kb.index import IndexRow, lexical_text
 from kb.records import Chunk, Document, Skipped
 from kb.settings import Settings
@@ -77,7 +79,13 @@ def _in_order(pool: ProcessPoolExecutor, files: Sequence[ScannedFile]) -> Iterat
     rest = iter(files)
     waiting: list[Future[Prepared]] = [pool.submit(_work, file) for file in islice(rest, _AHEAD)]
     while waiting:
-        done = waiting.pop(0).result()
+        try:
+            done = waiting.pop(0).result()
+        except BrokenProcessPool as error:
+            raise BaseError(
+                "A process that reads files ended abruptly: was it out of memory, or is this a script that calls reindex() "
+                "outside of `if __name__ == '__main__'`?"
+            ) from error
         waiting += [pool.submit(_work, file) for file in islice(rest, 1)]
         yield done
 

@@ -22,7 +22,7 @@ from kb.manifest import Manifest, SegmentInfo, sync, write_manifest
 from kb.records import Document
 from kb.segment import Segment, SegmentWriter, pack_text
 
-SEGMENT_CHUNKS = 32_768  # at most, but for one document that is larger; the graph's cost per chunk grows with its size
+SEGMENT_CHUNKS = 131_072  # at most, but for one document that is larger
 _BATCH = 500  # documents copied at a time
 _OF_THE_DISK = re.compile(r"\bI/?O\b|os error|io::|IoError")
 
