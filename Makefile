@@ -28,7 +28,7 @@ run: setup
 
 # The quick suite: no network, no GPU, under 5 minutes on 2 cores.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)

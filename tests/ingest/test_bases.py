@@ -27,13 +27,18 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> kb.Settings:
     return kb.load_settings(data_base=tmp_path / "data_base", embed_model="fake")
 
 
+def index_three(settings: kb.Settings, docs: Path) -> None:
+    """Three pages in the knowledge base "first", and a file that is left out."""
+    for topic in ("apple", "banana", "cherry"):
+        write(docs, f"{topic}.md", page(topic))
+    write(docs, "LICENSE", "Licence text")
+    ingest.add_source(settings, "first", docs)
+    ingest.reindex("first", settings)
+
+
 @pytest.fixture
 def filled(settings: kb.Settings, tmp_path: Path) -> kb.KnowledgeBase:
-    for topic in ("apple", "banana", "cherry"):
-        write(tmp_path / "docs", f"{topic}.md", page(topic))
-    write(tmp_path / "docs", "LICENSE", "Licence text")
-    ingest.add_source(settings, "first", tmp_path / "docs")
-    ingest.reindex("first", settings)
+    index_three(settings, tmp_path / "docs")
     return kb.KnowledgeBase.open("first", settings)
 
 
@@ -112,6 +117,19 @@ def test_exported_and_imported_it_is_the_same(settings: kb.Settings, filled: kb.
         ingest.import_base(settings, "there", file)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, models: Path) -> dict[str, bytes]:
+    """The parts of a good file."""
+    home = tmp_path_factory.mktemp("exported")
+    (home / "data_base").mkdir()
+    (home / "data_base" / "models").symlink_to(models)
+    settings = kb.load_settings(data_base=home / "data_base")
+    index_three(settings, home / "docs")
+    ingest.export_base(settings, "first", home / "good.zip")
+    with zipfile.ZipFile(home / "good.zip") as good:
+        return {name: good.read(name) for name in good.namelist()}
+
+
 Change = Callable[[dict[str, bytes]], None]
 
 
@@ -160,11 +178,9 @@ def _vectors(parts: dict[str, bytes]) -> None:
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_right_makes_nothing(
-    settings: kb.Settings, filled: kb.KnowledgeBase, tmp_path: Path, change: Change
+    settings: kb.Settings, exported: dict[str, bytes], tmp_path: Path, change: Change
 ) -> None:
-    ingest.export_base(settings, "first", tmp_path / "good.zip")
-    with zipfile.ZipFile(tmp_path / "good.zip") as good:
-        parts = {name: good.read(name) for name in good.namelist()}
+    parts = dict(exported)
     change(parts)
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
         for name, data in parts.items():

@@ -98,7 +98,7 @@ def failing(homes: tuple[Path, Path], shim: Path, tmp_path: Path) -> Failing:
 
 def test_a_write_fails(failing: Failing) -> None:
     calls = failing.count()
-    spread = [1 + (calls - 1) * n // 5 for n in range(6)]
+    spread = [1 + (calls - 1) * n // 3 for n in range(4)]
     wrong = failing.check(spread[::2], on=True, error=errno.ENOSPC) + failing.check(spread[1::2], on=False, error=errno.EIO)
     assert not wrong
 
