@@ -49,11 +49,10 @@ def _last_run(words: Words, report: dict[str, Any]) -> Html | None:
         chunks += " · " + words("library.run.rate", rate=f"{embedded / report['seconds']['embed']:,.0f}")
     longest = max(report["seconds"].values(), default=0)
     stages = [
-        el(
-            "tr",
-            el("td", words(f"stage.{stage}") if f"stage.{stage}" in WORDS else stage),
-            el("td", el("progress", "", value=round(1000 * seconds), max=round(1000 * longest))),
-            el("td", duration(words, seconds)),
+        join(
+            el("span", words(f"stage.{stage}") if f"stage.{stage}" in WORDS else stage),
+            el("progress", "", value=round(1000 * seconds), max=round(1000 * longest)),
+            el("span", duration(words, seconds)),
         )
         for stage, seconds in report["seconds"].items()
     ]
@@ -63,7 +62,7 @@ def _last_run(words: Words, report: dict[str, Any]) -> Html | None:
         el("p", words("library.run.rebuilt", why=report["rebuilt"])) if report["rebuilt"] else None,
         el("p", words("library.run.files", **counts)),
         el("p", chunks),
-        el("table", el("tbody", stages)) if longest else None,
+        el("div", stages, class_="stages") if longest else None,
         class_="last-run",
     )
 
