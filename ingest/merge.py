@@ -20,9 +20,7 @@ _SMALL_PER_CHUNKS, _MOST_SMALL = 2000, 8  # each costs 0.4 MB and a millisecond 
 def to_merge(segments: Sequence[SegmentInfo]) -> list[str]:
     """The segments to write anew, by name; none where that is not worth it."""
     whole = sum(info.live for info in segments)
-    worn = sorted(
-        (info for info in segments if info.rows - info.live > _WORN * info.rows), key=lambda info: info.live / info.rows
-    )
+    worn = [info for info in segments if info.rows - info.live > _WORN * info.rows]
     chosen: list[SegmentInfo] = []
     copied = 0
     for info in sorted(worn, key=lambda info: info.live / info.rows):

@@ -6,13 +6,12 @@ It is what makes a generation: a document of a segment that its catalogue does n
 import json
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kb.records import Document, Skipped
-from kb.segment import damaged
+from kb.segment import Tables
 
 FILE = "catalog.db"
 _SCHEMA = """
@@ -24,7 +23,6 @@ CREATE INDEX documents_of ON documents (source, file);
 CREATE INDEX documents_in ON documents (segment);
 CREATE TABLE skipped (source TEXT, path TEXT, file TEXT, reason TEXT, detail TEXT);
 """
-_VARIABLES = 900  # SQLite's old limit on ? in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +50,11 @@ class DocumentInfo:
     aliases: tuple[str, ...]
 
 
-class Catalog:
-    """Read access; one connection behind a lock, since every read takes microseconds. Raises BaseError when it is damaged."""
+class Catalog(Tables):
+    """Read access."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        with damaged(folder):
-            uri = f"{(folder / FILE).as_uri()}?mode=ro&immutable=1"
-            self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-
-    def _rows(self, sql: str, parameters: Sequence = ()) -> list[tuple]:
-        with self._lock, damaged(self._folder):
-            return self._connection.execute(sql, parameters).fetchall()
-
-    def _in(self, sql: str, values: Sequence) -> list[tuple]:
-        rows: list[tuple] = []
-        for at in range(0, len(values), _VARIABLES):
-            some = values[at : at + _VARIABLES]
-            rows += self._rows(sql.format(",".join("?" * len(some))), some)
-        return rows
+        super().__init__(folder / FILE)
 
     def close(self) -> None:
         with self._lock:

@@ -69,20 +69,38 @@ def _close_chroma(client: Any) -> None:
         client.close()
 
 
-class Segment:
-    """A finished segment, open for reading by any number of threads; Chroma is opened at the first need of a vector.
+class Tables:
+    """An SQLite file that nobody writes any more; one connection behind a lock, since every read takes microseconds.
 
     Raises, as its methods do:
-        BaseError: a file is missing or damaged.
+        BaseError: it is missing or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, path: Path) -> None:
+        self.folder = path.parent
         self._lock = threading.Lock()
+        with damaged(self.folder):
+            self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+
+    def _rows(self, sql: str, parameters: Sequence = ()) -> list[tuple]:
+        with self._lock, damaged(self.folder):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def _in(self, sql: str, values: Sequence) -> list[tuple]:
+        rows: list[tuple] = []
+        for at in range(0, len(values), _VARIABLES):
+            some = values[at : at + _VARIABLES]
+            rows += self._rows(sql.format(",".join("?" * len(some))), some)
+        return rows
+
+
+class Segment(Tables):
+    """A finished segment, open for reading by any number of threads; Chroma is opened at the first need of a vector."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / TEXTS)
         self._vectors: Any = None
-        with damaged(folder):
-            self._texts = sqlite3.connect(f"{(folder / TEXTS).as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-        weakref.finalize(self, self._texts.close)
+        weakref.finalize(self, self._connection.close)
 
     def warm(self) -> None:
         """Read the vectors into memory now, rather than at the first question."""
@@ -97,17 +115,6 @@ class Segment:
                 weakref.finalize(self, _close_chroma, client)
                 self._vectors = client.get_collection(COLLECTION)
             return self._vectors
-
-    def _rows(self, sql: str, parameters: Sequence = ()) -> list[tuple]:
-        with self._lock, damaged(self.folder):
-            return self._texts.execute(sql, parameters).fetchall()
-
-    def _in(self, sql: str, values: Sequence) -> list[tuple]:
-        rows: list[tuple] = []
-        for at in range(0, len(values), _VARIABLES):
-            some = values[at : at + _VARIABLES]
-            rows += self._rows(sql.format(",".join("?" * len(some))), some)
-        return rows
 
     def near(self, vector: list[float], limit: int) -> list[tuple[str, float]]:
         """(chunk id, cosine similarity) of the nearest chunks, best first."""
