@@ -111,7 +111,10 @@ def document_of(chunk_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that a question found. `n` is its number in the answer, from 1; `score` falls with the rank."""
+    """A chunk that a question found. `n` is its number in the answer, from 1; `score` falls with the rank.
+
+    `also` are the paths of other documents that say the same: copies, and the same page in another language.
+    """
 
     n: int
     chunk: Chunk
@@ -119,6 +122,7 @@ class Hit:
     path: str
     title: str
     score: float
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +144,15 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """First event of an answer: what retrieval found, in the generation it was found in."""
+    """First event of an answer: what retrieval found, in the generation it was found in.
+
+    `confidence` (0 to 1): how sure it is that the hits hold the answer.
+    """
 
     query: str
     generation: int
     hits: tuple[Hit, ...]
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
