@@ -16,7 +16,7 @@ from ingest.child import die_with_parent
 from ingest.load import Loader
 from ingest.scan import ScannedFile
 from kb.errors import BaseError
-from kb.index import IndexRow, lexical_text
+from kb.index import IndexRow, lexical_texts
 from kb.records import Chunk, Document, Skipped
 from kb.settings import Settings
 
@@ -56,7 +56,9 @@ def prepare(loader: Loader, settings: Settings, file: ScannedFile) -> Prepared:
 def index_row(document: Document, chunk: Chunk) -> IndexRow:
     """A chunk with what is derived from it: the text to embed and its digest, and its lexical form."""
     text = embedded_text(document, chunk)
-    return IndexRow(document, chunk, text, hashlib.blake2b(text.encode(), digest_size=16).digest(), lexical_text(document, chunk))
+    return IndexRow(
+        document, chunk, text, hashlib.blake2b(text.encode(), digest_size=16).digest(), *lexical_texts(document, chunk)
+    )
 
 
 @contextmanager

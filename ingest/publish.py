@@ -3,7 +3,7 @@
 import importlib
 import multiprocessing
 from collections.abc import Callable, Collection
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from shutil import rmtree
@@ -12,8 +12,9 @@ from ingest.child import die_with_parent
 from ingest.report import Report
 from kb.base import base_folder, generation_folder
 from kb.errors import BaseError
-from kb.index import verify
+from kb.index import Generation, verify
 from kb.jobs import Progress
+from kb.learned import learn, write_learned
 from kb.manifest import read_manifest, sync
 from kb.settings import Settings
 from kb.state import State
@@ -45,7 +46,9 @@ def add_generation(
             write(part)
             with report.stage("verify"):
                 progress(Progress("verify", 0, 1, "generations"))
-                _verify_elsewhere(verifier, part, trusted)
+                checked = verifier.submit(verify, part, trusted)
+                _learn(part)
+                _result(checked)
             with report.stage("publish"):
                 _publish(name, part, number, settings)
     except BaseException:
@@ -92,9 +95,17 @@ def _start_verifier() -> None:
     importlib.import_module("chromadb.api.rust")
 
 
-def _verify_elsewhere(verifier: ProcessPoolExecutor, part: Path, trusted: Collection[str]) -> None:
+def _learn(part: Path) -> None:
+    """While another process checks the index: what it knows of its own documents, where that has become old."""
+    generation = Generation(part)
+    if generation.learned.due:
+        write_learned(part, learn(generation))
+    generation.close()
+
+
+def _result(checked: Future[None]) -> None:
     try:
-        verifier.submit(verify, part, trusted).result(_VERIFY_SECONDS)
+        checked.result(_VERIFY_SECONDS)
     except (BrokenProcessPool, TimeoutError) as error:
         raise BaseError(f"The check of the new index did not end ({type(error).__name__}): the old one still serves.") from error
 

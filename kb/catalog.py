@@ -12,17 +12,21 @@ from pathlib import Path
 
 from kb.records import Document, Skipped
 from kb.segment import Tables
+from kb.twins import are_twins, chinese_share, page_of
 
 FILE = "catalog.db"
 _SCHEMA = """
 CREATE TABLE files (source TEXT, path TEXT, size INTEGER, mtime_ns INTEGER, sha256 TEXT, aliases TEXT,
     PRIMARY KEY (source, path)) WITHOUT ROWID;
 CREATE TABLE documents (key TEXT PRIMARY KEY, source TEXT, path TEXT, file TEXT, title TEXT, kind TEXT,
-    aliases TEXT, bytes INTEGER, chunks INTEGER, segment TEXT) WITHOUT ROWID;
+    aliases TEXT, bytes INTEGER, chunks INTEGER, segment TEXT, page TEXT, chinese REAL) WITHOUT ROWID;
 CREATE INDEX documents_of ON documents (source, file);
+CREATE INDEX documents_page ON documents (source, page);
 CREATE INDEX documents_in ON documents (segment);
 CREATE TABLE skipped (source TEXT, path TEXT, file TEXT, reason TEXT, detail TEXT);
 """
+_INFO = "key, source, path, title, bytes, chunks, aliases"
+_SAME_PAGE = "documents a JOIN documents b ON a.source = b.source AND a.page = b.page AND a.key != b.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,7 @@ class Catalog(Tables):
         return [FileState(a, b, c, d, e, tuple(json.loads(aliases))) for a, b, c, d, e, aliases in rows]
 
     def documents(self) -> list[DocumentInfo]:
-        rows = self._rows("SELECT key, source, path, title, bytes, chunks, aliases FROM documents ORDER BY source, path")
-        return [DocumentInfo(a, b, c, d, e, f, tuple(json.loads(aliases))) for a, b, c, d, e, f, aliases in rows]
+        return [_info(row) for row in self._rows(f"SELECT {_INFO} FROM documents ORDER BY source, path")]
 
     def skipped(self, by_scan_only: bool = False) -> list[Skipped]:
         """What was left out: by the scan (never opened as a document), and, unless asked otherwise, by loading."""
@@ -80,10 +83,19 @@ class Catalog(Tables):
         )
         return Document(key, source, path, file, title, text, kind, tuple(json.loads(aliases)))
 
-    def names(self, keys: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-        """Document key → (source, path, title)."""
-        rows = self._in("SELECT key, source, path, title FROM documents WHERE key IN ({})", keys)
-        return {key: (source, path, title) for key, source, path, title in rows}
+    def infos(self, keys: Sequence[str]) -> dict[str, DocumentInfo]:
+        """Document key → its row of the document list."""
+        return {row[0]: _info(row) for row in self._in(f"SELECT {_INFO} FROM documents WHERE key IN ({{}})", keys)}
+
+    def twins(self, keys: Sequence[str]) -> dict[str, str]:
+        """Document key → the key of the same page in the other language, for those that have one."""
+        sql = f"SELECT a.key, a.chinese, b.key, b.chinese FROM {_SAME_PAGE} WHERE a.key IN ({{}})"
+        return {one: other for one, share, other, of_other in self._in(sql, keys) if are_twins(share, of_other)}
+
+    def twin_pairs(self, count: int) -> list[tuple[str, str]]:
+        """At most `count` pairs (Chinese, English) of twins, drawn evenly: keys are hashes."""
+        sql = f"SELECT a.key, a.chinese, b.key, b.chinese FROM {_SAME_PAGE} WHERE a.chinese > b.chinese ORDER BY 1 LIMIT ?"
+        return [(one, other) for one, share, other, of_other in self._rows(sql, (count,)) if are_twins(share, of_other)]
 
     def segments(self, keys: Sequence[str]) -> dict[str, str]:
         """Document key → the segment that holds it, for those that are in this generation."""
@@ -98,6 +110,11 @@ class Catalog(Tables):
         return [row[0] for row in self._rows("SELECT key FROM documents ORDER BY key LIMIT ?", (count,))]
 
 
+def _info(row: tuple) -> DocumentInfo:
+    key, source, path, title, size, chunks, aliases = row
+    return DocumentInfo(key, source, path, title, size, chunks, tuple(json.loads(aliases)))
+
+
 class CatalogWriter:
     """Write access for the builder, to a new catalogue or to a copy of `base`'s. One transaction in all."""
 
@@ -110,10 +127,10 @@ class CatalogWriter:
         if base is None:
             self._connection.executescript(_SCHEMA)
 
-    def remove_file(self, source: str, path: str) -> list[str]:
-        """Forget a file, its documents and what was skipped of it; returns the keys of those documents."""
+    def remove_file(self, source: str, path: str) -> dict[str, int]:
+        """Forget a file, its documents and what was skipped of it; returns those documents' keys, with how many chunks."""
         run = self._connection.execute
-        keys = [row[0] for row in run("SELECT key FROM documents WHERE source = ? AND file = ?", (source, path))]
+        keys = dict(run("SELECT key, chunks FROM documents WHERE source = ? AND file = ?", (source, path)).fetchall())
         run("DELETE FROM documents WHERE source = ? AND file = ?", (source, path))
         run("DELETE FROM files WHERE source = ? AND path = ?", (source, path))
         run("DELETE FROM skipped WHERE source = ? AND file = ?", (source, path))
@@ -131,9 +148,10 @@ class CatalogWriter:
     def add_document(self, document: Document, chunks: int, segment: str) -> None:
         """A document, how many chunks it has, and the segment that holds them."""
         self._connection.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (document.key, document.source, document.path, document.file, document.title, document.kind,
-             json.dumps(document.aliases, ensure_ascii=False), len(document.text.encode()), chunks, segment),
+             json.dumps(document.aliases, ensure_ascii=False), len(document.text.encode()), chunks, segment,
+             page_of(document.path), chinese_share(document.text)),
         )  # fmt: skip
 
     def move(self, keys: Iterable[str], segment: str) -> None:

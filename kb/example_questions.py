@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from kb.words import content_words
+from kb.words import CHINESE, content_words
 
 Language = Literal["zh", "en"]
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _ASKS_EN = re.compile(r"^(how|what|why|when|where|which|who|can|does|do|is|are|should)\b", re.IGNORECASE)
 _ASKS_ZH = re.compile(r"怎么|怎样|如何|什么|为什么|是否|哪|吗[？?]?$|[？?]$")
 _NUMBERED = re.compile(r"^(?:[\d.]+|[一二三四五六七八九十]+、|第.{1,3}[章节])\s*")
@@ -35,7 +34,7 @@ def _candidates(headings: Iterable[tuple[tuple[str, ...], str]], language: Langu
     first: dict[str, tuple[int, str, str]] = {}
     for path, document in headings:
         text = _NUMBERED.sub("", path[-1]).strip(" :：.。#*")
-        chinese = bool(_CHINESE.search(text))
+        chinese = bool(CHINESE.search(text))
         if chinese != (language == "zh") or text.lower() in _TOO_PLAIN or not _good_length(text, chinese):
             continue
         question = _question(text, chinese)

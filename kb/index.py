@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from heapq import nlargest
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from kb import words
 from kb.catalog import Catalog, DocumentInfo
 from kb.errors import BaseError
 from kb.example_questions import Language, example_questions
+from kb.learned import Learned, read_learned
 from kb.lexical import LexicalIndex
 from kb.links import has_lines, permalink
 from kb.manifest import SegmentInfo, read_manifest
@@ -38,18 +39,21 @@ _searching = ThreadPoolExecutor(os.cpu_count() or 2, "segments")
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A chunk on its way into the index: `text` is embedded (`hash` is its digest), `words` are its lexical form."""
+    """A chunk on its way into the index: `text` is embedded (`hash` is its digest), `words` are its lexical form, of which
+    `above` stand in its path, title and headings."""
 
     document: Document
     chunk: Chunk
     text: str
     hash: bytes
     words: str
+    above: str
 
 
-def lexical_text(document: Document, chunk: Chunk) -> str:
-    """What the lexical leg sees of a chunk: also where it stands."""
-    return " ".join(words.words("\n".join((document.path, document.title, *chunk.heading, chunk.text))))
+def lexical_texts(document: Document, chunk: Chunk) -> tuple[str, str]:
+    """What the lexical leg sees of a chunk, with where it stands, and where it stands alone; words joined by spaces."""
+    above = words.words("\n".join((document.path, document.title, *chunk.heading)))
+    return " ".join((*above, *words.words(chunk.text))), " ".join(above)
 
 
 def segments_folder(generation: Path) -> Path:
@@ -83,6 +87,11 @@ class Generation:
         """Read the vectors into memory now, rather than at the first question."""
         for segment in self._segments.values():
             segment.warm()
+
+    @cached_property
+    def learned(self) -> Learned:
+        """What it knows of its own documents."""
+        return read_learned(self.folder)
 
     @property
     def number(self) -> int:

@@ -11,6 +11,8 @@ from typing import Any
 
 from kb.segment import damaged
 
+ABOVE = 0.3  # what a word weighs that also stands in the path, the title or a heading, beside its weight as such
+
 
 def _schema() -> Any:
     import tantivy
@@ -18,7 +20,8 @@ def _schema() -> Any:
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("words", tokenizer_name="whitespace", index_option="freq")
+    for field in ("words", "above"):
+        builder.add_text_field(field, tokenizer_name="whitespace", index_option="freq")
     return builder.build()
 
 
@@ -34,13 +37,17 @@ class LexicalIndex:
             self._searcher = tantivy.Index(self._schema, path=str(folder)).searcher()
 
     def search(self, weighted: Mapping[str, float], limit: int) -> list[tuple[str, float]]:
-        """(chunk id, BM25 score) of the chunks with any of the words, each word with its weight; best first."""
+        """(chunk id, BM25 score) of the chunks with any of the words, each word with its weight; best first.
+
+        A word that also stands above the chunk counts ABOVE more, by the BM25 of those fields.
+        """
         import tantivy
 
         query = tantivy.Query
         terms = [
-            (tantivy.Occur.Should, query.boost_query(query.term_query(self._schema, "words", word, "freq"), weight))
+            (tantivy.Occur.Should, query.boost_query(query.term_query(self._schema, field, word, "freq"), weight * boost))
             for word, weight in weighted.items()
+            for field, boost in (("words", 1.0), ("above", ABOVE))
         ]
         return self._found(query.boolean_query(terms), limit) if terms else []
 
@@ -86,12 +93,12 @@ class LexicalWriter:
         """Take out the chunks of a document, those added after this call excepted."""
         self._writer.delete_documents_by_term("document", document)
 
-    def add(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """(chunk id, document key, words joined by spaces)."""
+    def add(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """(chunk id, document key, all its words joined by spaces, those of them that stand above it)."""
         import tantivy
 
-        for id_, document, words in rows:
-            self._writer.add_document(tantivy.Document(id=id_, document=document, words=words))
+        for id_, document, words, above in rows:
+            self._writer.add_document(tantivy.Document(id=id_, document=document, words=words, above=above))
 
     def finish(self) -> None:
         self._writer.commit()

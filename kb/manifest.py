@@ -9,7 +9,7 @@ from typing import Any
 from kb.embed import Fingerprint
 from kb.errors import BaseError
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 
 

@@ -1,22 +1,24 @@
-"""A question (and what was said before it) to hits: words and vectors, fused by reciprocal ranks.
+"""A question (and what was said before it) to hits: words and vectors, fused, and what says the same folded into one.
 
-Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
+The fusion adds the scores of both legs, each brought to 0..1: a convex combination, which keeps how sure a leg is, as ranks
+do not (Bruch, Gai and Ingber, ACM TOIS 2023).
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from kb.embed import Embedder
+from kb.fold import Passage, fold
+from kb.glossary import Glossary
 from kb.index import Generation
-from kb.records import Chunk, Found, Hit, Turn
-from kb.words import weighted_words
+from kb.records import Found, Turn
+from kb.words import is_chinese, weighted_words
 
 DEPTH = 60  # candidates a leg
-RANK_CONSTANT = 10
-WORDS_WEIGHT = 1.0
-VECTOR_WEIGHT = 0.5
+VECTOR_WEIGHT = 0.4  # beside 1 for words
 PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
+_LOOKED_AT = 3  # candidates for each hit that is wanted
 
 
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
@@ -28,31 +30,50 @@ def retrieve(question: str, history: Sequence[Turn], generation: Generation, emb
     """At most `limit` hits, best first, numbered from 1."""
     question, before = asked(question, history)
     query = "\n".join((*before, question))
-    legs = (
-        (WORDS_WEIGHT, generation.by_words(weighted_words(question, before), DEPTH)),
-        # A vector says as much as the model understood: the packaged one reads English only.
-        (VECTOR_WEIGHT * embedder.known(query) ** 2, generation.by_vector(embedder.query(query), DEPTH)),
-    )
-    scores: defaultdict[str, float] = defaultdict(float)
-    for weight, ranked in legs:
-        for rank, (id_, _) in enumerate(ranked, start=1):
-            scores[id_] += weight / (RANK_CONSTANT + rank)
-    ranked_ids = sorted(scores, key=lambda id_: (-scores[id_], id_))
-    chunks = generation.chunks(ranked_ids)
-    best = _spread(ranked_ids, chunks)[:limit]
-    names = generation.catalog.names([chunks[id_].document for id_ in best])
-    hits = tuple(
-        Hit(n, chunks[id_], *names[chunks[id_].document], score=round(scores[id_], 6)) for n, id_ in enumerate(best, start=1)
-    )
+    glossary = generation.learned.glossary
+    by_words = generation.by_words(glossary.widened(weighted_words(question, before)), DEPTH)
+    spoken, known = _as_the_model_reads(query, glossary, embedder)
+    by_vector = generation.by_vector(embedder.query(spoken), DEPTH)
+    # A vector says as much as the model understood: the packaged one reads English only.
+    scores = _fused(by_words, by_vector, VECTOR_WEIGHT * known**2)
+    ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * limit]
+    chunks = generation.chunks(ranked)
+    keys = list(dict.fromkeys(chunks[id_].document for id_ in ranked))
+    infos, twins = generation.catalog.infos(keys), generation.catalog.twins(keys)
+    passages = [Passage(chunks[id_], infos[chunks[id_].document], scores[id_]) for id_ in ranked]
+    best = _spread(fold(passages, twins, is_chinese(question)))[:limit]
+    hits = tuple(passage.hit(n) for n, passage in enumerate(best, start=1))
     return Found(query, generation.number, hits)
 
 
-def _spread(ranked_ids: Sequence[str], chunks: dict[str, Chunk]) -> list[str]:
-    """The same ids, but of each document only the best few first: the answer may stand in another one."""
+def _as_the_model_reads(query: str, glossary: Glossary, embedder: Embedder) -> tuple[str, float]:
+    """The query as it is or, where the model knows more of that, put into English; and how much of it the model knows."""
+    known = embedder.known(query)
+    english = glossary.in_english(query) if known < 1 else query
+    of_english = embedder.known(english) if english not in ("", query) else 0.0
+    return (english, of_english) if of_english > known else (query, known)
+
+
+def _fused(
+    by_words: Sequence[tuple[str, float]], by_vector: Sequence[tuple[str, float]], vector_weight: float
+) -> dict[str, float]:
+    """Chunk id → BM25 as a share of the best, plus `vector_weight` times the cosine's place between the worst and the best."""
+    scores: dict[str, float] = {}
+    for id_, score in by_words:
+        scores[id_] = score / (by_words[0][1] or 1)
+    if by_vector:
+        best, worst = by_vector[0][1], by_vector[-1][1]
+        for id_, score in by_vector:
+            scores[id_] = scores.get(id_, 0) + vector_weight * (score - worst) / max(best - worst, 1e-9)
+    return scores
+
+
+def _spread(passages: Sequence[Passage]) -> list[Passage]:
+    """The same passages, but of each document only the best few first: the answer may stand in another one."""
     seen: Counter[str] = Counter()
-    first: list[str] = []
-    rest: list[str] = []
-    for id_ in ranked_ids:
-        seen[chunks[id_].document] += 1
-        (first if seen[chunks[id_].document] <= PER_DOCUMENT else rest).append(id_)
+    first: list[Passage] = []
+    rest: list[Passage] = []
+    for passage in passages:
+        seen[passage.info.key] += 1
+        (first if seen[passage.info.key] <= PER_DOCUMENT else rest).append(passage)
     return first + rest

@@ -20,6 +20,7 @@ _TOKEN = re.compile(
     r"|(?P<word>-{0,2}[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+"
     r"(?:[-./:@+][^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+)*\+{0,2})"
 )
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _SEGMENT = re.compile(r"[^-./:@+_]+")
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]{2})|[A-Z]?[a-z]{2,}|[A-Z]{2,}")
 _LETTERS = re.compile(r"[a-z]{3,}(?=\d)")
@@ -86,6 +87,11 @@ def words(text: str) -> list[str]:
     return found
 
 
+def cut_chinese(text: str) -> list[str]:
+    """Chinese text cut into words that do not overlap."""
+    return list(_jieba().cut(text))
+
+
 def content_words(text: str) -> list[str]:
     """The words of a question that carry its topic: stop words left out, unless nothing else is there."""
     every = words(text)
@@ -101,5 +107,5 @@ def weighted_words(question: str, before: Sequence[str]) -> dict[str, float]:
 
 def is_chinese(text: str) -> bool:
     """Whether a question is asked in Chinese: its Chinese characters outweigh its Latin words."""
-    chinese = sum("\u4e00" <= char <= "\u9fff" for char in text)
+    chinese = len(CHINESE.findall(text))
     return chinese > 0 and chinese * 2 >= len(re.findall(r"[A-Za-z]+", text))

@@ -17,6 +17,7 @@ from kb.catalog import CatalogWriter
 from kb.embed import Fingerprint
 from kb.errors import BaseError
 from kb.index import Generation, IndexRow, segments_folder
+from kb.learned import write_learned
 from kb.lexical import LexicalWriter
 from kb.manifest import Manifest, SegmentInfo, sync, write_manifest
 from kb.records import Document
@@ -54,11 +55,14 @@ class GenerationWriter:
         self._lexical = LexicalWriter(folder / "words", base.folder / "words" if base else None)
         self._rows = {info.name: info.rows for info in base.manifest.segments} if base else {}
         self._segment: SegmentWriter | None = None
+        self._learned = base.learned if base else None
+        self._changed = 0  # chunks that have come and gone
 
     def remove_file(self, source: str, path: str) -> None:
         """Take a file's documents out of this generation; their segments stay as they are."""
-        for key in self.catalog.remove_file(source, path):
+        for key, chunks in self.catalog.remove_file(source, path).items():
             self._lexical.remove(key)
+            self._changed += chunks
 
     def add(self, documents: Sequence[Document], rows: Sequence[IndexRow], vectors: np.ndarray) -> None:
         """Documents with all their chunks, and vectors of shape (len(rows), dimension)."""
@@ -69,7 +73,8 @@ class GenerationWriter:
         segment.add(
             [(document.key, pack_text(document.text)) for document in documents], [(row.chunk, row.hash) for row in rows], vectors
         )
-        self._lexical.add((row.chunk.id, row.chunk.document, row.words) for row in rows)
+        self._changed += len(rows)
+        self._lexical.add((row.chunk.id, row.chunk.document, row.words, row.above) for row in rows)
 
     def take_over(self, segment: Segment, keys: Sequence[str]) -> None:
         """Copy documents that the base has in `segment` into one of this generation's own, so that it need not be kept."""
@@ -107,6 +112,8 @@ class GenerationWriter:
         now, seconds = time.time(), round(time.time() - self._started, 3)
         number = int(self.folder.stem)
         manifest = Manifest(number, now, documents, chunks, size, seconds, pipeline, fingerprint, segments, report)
+        if self._learned:
+            write_learned(self.folder, self._learned.later(self._changed))
         for path in self.folder.rglob("*"):
             sync(path)
         write_manifest(self.folder, manifest)

@@ -48,7 +48,9 @@ def documents(first: int, count: int) -> Iterator[tuple[Document, list[IndexRow]
         texts = [" ".join(f"w{w}" for w in chance.zipf(1.3, 60) % 200_000) for _ in range(PER_DOCUMENT)]
         document = Document(key, "made-up", f"{n}.md", f"{n}.md", f"Page {n}", "\n\n".join(texts), "markdown")
         rows = [
-            IndexRow(document, Chunk(f"{key}-{k:016x}", key, k, (), 2 * k + 1, 2 * k + 1, text), text, f"{n}/{k}".encode(), text)
+            IndexRow(
+                document, Chunk(f"{key}-{k:016x}", key, k, (), 2 * k + 1, 2 * k + 1, text), text, f"{n}/{k}".encode(), text, ""
+            )
             for k, text in enumerate(texts)
         ]
         yield document, rows, unit(_topics[n % 500] + chance.standard_normal((PER_DOCUMENT, DIMENSION)).astype(np.float32))

@@ -1,0 +1,116 @@
+"""A glossary mined from the twins of a knowledge base: which Chinese word stands where which English word stands.
+
+IBM model 1 (Brown et al., Computational Linguistics 1993) over aligned lines, in both directions; a pair is worth the
+geometric mean of the two (after Liang, Taskar and Klein, NAACL 2006: alignment by agreement). No model, no dictionary: what the
+documents do not teach is not in it.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kb.words import CHINESE, STOP_EN, STOP_ZH, cut_chinese, words
+
+_ROUNDS = 6
+_DOUBT = 0.5  # counts as this much of other evidence: what was seen once is less sure
+_LEAST, _SEEN = 0.2, 1.5  # a pair must be worth and expected that much to be kept
+_MOST = 3  # translations of a word
+WIDENED = 0.4  # weight of a translation that is certain, beside the word that was asked
+
+_RUN = re.compile(r"[\u4e00-\u9fff]+")
+_ENGLISH = re.compile(r"[a-z][a-z\-]{2,}")
+Translations = dict[str, list[tuple[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Glossary:
+    """Word → its translations, each with what it is worth, 0 to 1; best first."""
+
+    to_english: Translations = field(default_factory=dict)
+    to_chinese: Translations = field(default_factory=dict)
+
+    def widened(self, weighted: Mapping[str, float]) -> dict[str, float]:
+        """The words to look for, and what they are called in the other language."""
+        wide = dict(weighted)
+        for word, weight in weighted.items():
+            for other, worth in self.to_english.get(word) or self.to_chinese.get(word) or ():
+                wide[other] = max(wide.get(other, 0.0), WIDENED * worth * weight)
+        return wide
+
+    def in_english(self, text: str) -> str:
+        """`text` with its Chinese words put into English, as far as they are known; the others are left out."""
+        if not self.to_english:
+            return text
+        parts: list[str] = []
+        end = 0
+        for run in _RUN.finditer(text):
+            parts.append(text[end : run.start()])
+            parts += [self.to_english[word][0][0] for word in cut_chinese(run.group()) if word in self.to_english]
+            end = run.end()
+        return " ".join(" ".join((*parts, text[end:])).split())
+
+
+def mine(pairs: Iterable[tuple[str, str]]) -> Glossary:
+    """The glossary that pairs of lines (Chinese, English) teach."""
+    lines = [(chinese, english) for one, other in pairs if (chinese := _chinese(one)) and (english := _english(other, one))]
+    if not lines:
+        return Glossary()
+    rows, columns, line = _cooccurrences(lines)
+    chinese_words, row = np.unique(rows, return_inverse=True)
+    english_words, column = np.unique(columns, return_inverse=True)
+    pair, of = np.unique(row.astype(np.int64) * len(english_words) + column, return_inverse=True)
+    first, second = pair // len(english_words), pair % len(english_words)
+    by_english = np.unique(line * len(english_words) + column, return_inverse=True)[1]
+    by_chinese = np.unique(line * len(chinese_words) + row, return_inverse=True)[1]
+    forward, seen = _expectation_maximisation(of, by_english, first)
+    backward, seen_back = _expectation_maximisation(of, by_chinese, second)
+    worth, seen = np.sqrt(forward * backward), np.minimum(seen, seen_back)
+    to_english: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    to_chinese: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    for at in np.argsort(-worth, kind="stable"):
+        if worth[at] < _LEAST:
+            break
+        if seen[at] < _SEEN:
+            continue
+        one, other = str(chinese_words[first[at]]), str(english_words[second[at]])
+        for translations, word, into in ((to_english, one, other), (to_chinese, other, one)):
+            if len(translations[word]) < _MOST:
+                translations[word].append((into, round(float(worth[at]), 3)))
+    return Glossary(dict(to_english), dict(to_chinese))
+
+
+def _chinese(text: str) -> list[str]:
+    found = words(" ".join(_RUN.findall(text)))
+    return sorted({word for word in found if len(word) > 1 and word not in STOP_ZH})
+
+
+def _english(text: str, chinese: str) -> list[str]:
+    """The English words of a line, but for those that the Chinese line has too: they explain themselves."""
+    own = {word for word in words(text) if _ENGLISH.fullmatch(word) and word not in STOP_EN}
+    return sorted(own.difference(words(CHINESE.sub(" ", chinese))))
+
+
+def _cooccurrences(lines: list[tuple[list[str], list[str]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every pair of a Chinese and an English word of a line: the one, the other, and the line's number."""
+    rows = np.concatenate([np.repeat(np.array(chinese), len(english)) for chinese, english in lines])
+    columns = np.concatenate([np.tile(np.array(english), len(chinese)) for chinese, english in lines])
+    line = np.concatenate([np.full(len(c) * len(e), n, np.int64) for n, (c, e) in enumerate(lines)])
+    return rows, columns, line
+
+
+def _expectation_maximisation(pair: np.ndarray, target: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p(target word | given word) and expected counts, of each pair of words.
+
+    `pair`: of each co-occurrence, which pair of words it is; `target`: which word of which line it explains; `given`: of each
+    pair, its given word.
+    """
+    probability = expected = np.ones(len(given))
+    for _ in range(_ROUNDS):
+        value = probability[pair]
+        share = value / np.bincount(target, value)[target]
+        expected = np.bincount(pair, share, minlength=len(given)).astype(np.float64)
+        probability = expected / (np.bincount(given, expected)[given] + _DOUBT)
+    return probability, expected

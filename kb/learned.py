@@ -1,0 +1,77 @@
+"""What a generation has learned about its own documents, kept beside its index: a glossary of its two languages.
+
+It is learned when an index is built from nothing and again when a tenth of it has changed; other changes carry it over, so
+that a small one stays quick.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kb.errors import BaseError
+from kb.glossary import Glossary, mine
+from kb.manifest import sync
+from kb.twins import aligned_lines
+
+if TYPE_CHECKING:
+    from kb.index import Generation
+
+FILE = "learned.json"
+_CHANGED = 0.1  # share of the chunks after which all is learned again
+_TWINS = 2000  # pairs of documents a glossary is mined from, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """`chunks` there were when this was learned, and how many have come or gone since (`changed`)."""
+
+    glossary: Glossary
+    chunks: int = 0
+    changed: int = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether it should be learned again."""
+        return self.changed > _CHANGED * self.chunks
+
+    def later(self, changed: int) -> "Learned":
+        """The same, after that many more chunks have come or gone."""
+        return replace(self, changed=self.changed + changed)
+
+
+def read_learned(folder: Path) -> Learned:
+    """What the generation in `folder` has learned; an empty one that is due where it has nothing yet.
+
+    Raises:
+        BaseError: the file is damaged.
+    """
+    try:
+        value = json.loads((folder / FILE).read_text("utf-8"))
+        glossary = Glossary(**{side: _translations(value["glossary"][side]) for side in ("to_english", "to_chinese")})
+        return Learned(glossary, value["chunks"], value["changed"])
+    except FileNotFoundError:
+        return Learned(Glossary(), changed=1)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise BaseError(f"The index {folder} is damaged ({FILE}): `python -m ingest --rebuild` builds it again.") from error
+
+
+def _translations(value: Any) -> dict[str, list[tuple[str, float]]]:
+    return {word: [(other, float(worth)) for other, worth in others] for word, others in value.items()}
+
+
+def write_learned(folder: Path, learned: Learned) -> None:
+    """Put it beside the index in `folder`, in place of what was there."""
+    part = folder / f"{FILE}.part"
+    part.write_text(json.dumps(asdict(learned), ensure_ascii=False), "utf-8")
+    sync(part)
+    part.rename(folder / FILE)
+    sync(folder)
+
+
+def learn(generation: "Generation") -> Learned:
+    """Learn anew from all of `generation`."""
+    pairs = generation.catalog.twin_pairs(_TWINS)
+    texts = ((generation.document(one).text, generation.document(other).text) for one, other in pairs)
+    glossary = mine(pair for chinese, english in texts for pair in aligned_lines(chinese, english))
+    return Learned(glossary, generation.manifest.chunks)
