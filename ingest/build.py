@@ -84,7 +84,7 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None, 
             base = Generation(generation_folder(folder, merged))
         write = partial(_write_part, plan, base, skipped, pipeline, embedder, settings, report, progress)
         trusted = {info.name for info in base.manifest.segments} if base else set()
-        report.generation = add_generation(name, settings, write, report, progress, trusted)
+        report.generation = add_generation(name, settings, write, report, progress, trusted, embedder)
         published = Generation(generation_folder(folder, report.generation))
         report.take_counts(published.manifest, published.catalog.skipped())
         progress(Progress("publish", 1, 1, "generations"))

@@ -154,7 +154,7 @@ def _import(settings: Settings, name: str, temporary: Path, report: Report) -> N
             with GenerationWriter(part) as writer:
                 _fill(writer, foreign, vectors, rows_of, manifest, report)
 
-        report.generation = add_generation(name, settings, write, report, lambda _: None)
+        report.generation = add_generation(name, settings, write, report, lambda _: None, embedder=embedder)
     finally:
         foreign.close()
     report.documents, report.chunks, report.bytes = manifest.documents, manifest.chunks, manifest.bytes

@@ -11,10 +11,12 @@ from shutil import rmtree
 from ingest.child import die_with_parent
 from ingest.report import Report
 from kb.base import base_folder, generation_folder
+from kb.embed import Embedder
 from kb.errors import BaseError
 from kb.index import Generation, verify
 from kb.jobs import Progress
-from kb.learned import learn, write_learned
+from kb.learn import learn
+from kb.learned import write_learned
 from kb.manifest import read_manifest, sync
 from kb.settings import Settings
 from kb.state import State
@@ -29,10 +31,12 @@ def add_generation(
     report: Report,
     progress: Callable[[Progress], None],
     trusted: Collection[str] = (),
+    embedder: Embedder | None = None,
 ) -> int:
     """Have `write` fill a new part folder, check it and make it the live generation; returns its number. For the one writer.
 
-    Segments that are `trusted` have been checked before.
+    Segments that are `trusted` have been checked before. With an `embedder`, what is known of the documents is learned anew
+    where it has become old.
 
     Raises:
         BaseError: it cannot be written or failed its check; the old one still serves.
@@ -47,7 +51,8 @@ def add_generation(
             with report.stage("verify"):
                 progress(Progress("verify", 0, 1, "generations"))
                 checked = verifier.submit(verify, part, trusted)
-                _learn(part)
+                if embedder is not None:
+                    _learn(part, embedder)
                 _result(checked)
             with report.stage("publish"):
                 _publish(name, part, number, settings)
@@ -95,11 +100,11 @@ def _start_verifier() -> None:
     importlib.import_module("chromadb.api.rust")
 
 
-def _learn(part: Path) -> None:
+def _learn(part: Path, embedder: Embedder) -> None:
     """While another process checks the index: what it knows of its own documents, where that has become old."""
     generation = Generation(part)
     if generation.learned.due:
-        write_learned(part, learn(generation))
+        write_learned(part, learn(generation, embedder))
     generation.close()
 
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from kb.base import KnowledgeBase
 from kb.errors import KBError
 from kb.index import Generation
-from kb.llm.extract import Quoted, best_quote, quote
+from kb.llm.extract import Quoted, best_quote, quote, refusal
 from kb.prompt import NOT_FOUND, messages
 from kb.records import Done, Event, Failed, Found, Quote, Token, Turn
 from kb.retrieve import asked
@@ -31,7 +31,11 @@ async def ask(
     try:
         generation, found = await asyncio.to_thread(base.find, question, history, snapshot)
         yield found
-        if settings.endpoint_url:
+        quotes: tuple[Quote, ...] = ()
+        if found.confidence < settings.refuse_below or not found.hits:
+            [text], refused = refusal(question, bool(found.hits)).pieces, True
+            yield Token(text)
+        elif settings.endpoint_url:
             text, refused = "", False
             async with aclosing(_generate(question, history, found, settings)) as pieces:
                 async for piece, refuses in pieces:

@@ -32,11 +32,15 @@ class Glossary:
     to_english: Translations = field(default_factory=dict)
     to_chinese: Translations = field(default_factory=dict)
 
+    def translations(self, word: str) -> list[tuple[str, float]]:
+        """What a word is called in the other language."""
+        return self.to_english.get(word) or self.to_chinese.get(word) or []
+
     def widened(self, weighted: Mapping[str, float]) -> dict[str, float]:
         """The words to look for, and what they are called in the other language."""
         wide = dict(weighted)
         for word, weight in weighted.items():
-            for other, worth in self.to_english.get(word) or self.to_chinese.get(word) or ():
+            for other, worth in self.translations(word):
                 wide[other] = max(wide.get(other, 0.0), WIDENED * worth * weight)
         return wide
 

@@ -131,6 +131,11 @@ class Generation:
         ]
         return example_questions(headings, language, count)
 
+    def some_chunks(self, documents: int) -> list[Chunk]:
+        """The chunks of at most so many documents, drawn evenly."""
+        held = self._by_segment(self.catalog.some_keys(documents))
+        return [chunk for segment, keys in held.items() for chunk, _ in segment.chunks_of(keys)]
+
     def _by_segment(self, documents: Sequence[str]) -> dict[Segment, list[str]]:
         """The documents that are in this generation, by the segment that holds them."""
         held: defaultdict[Segment, list[str]] = defaultdict(list)

@@ -1,4 +1,5 @@
-"""What a generation has learned about its own documents, kept beside its index: a glossary of its two languages.
+"""What a generation has learned about its own documents, kept beside its index: a glossary of its two languages, and how
+sure a find must be to be an answer (learn.py).
 
 It is learned when an index is built from nothing and again when a tenth of it has changed; other changes carry it over, so
 that a small one stays quick.
@@ -7,26 +8,26 @@ that a small one stays quick.
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kb.confidence import Calibration
 from kb.errors import BaseError
-from kb.glossary import Glossary, mine
+from kb.glossary import Glossary
 from kb.manifest import sync
-from kb.twins import aligned_lines
-
-if TYPE_CHECKING:
-    from kb.index import Generation
 
 FILE = "learned.json"
 _CHANGED = 0.1  # share of the chunks after which all is learned again
-_TWINS = 2000  # pairs of documents a glossary is mined from, at most
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """`chunks` there were when this was learned, and how many have come or gone since (`changed`)."""
+    """`chunks` there were when this was learned, and how many have come or gone since (`changed`).
+
+    Without a calibration (an empty knowledge base, or one of a few words) every find counts as sure.
+    """
 
     glossary: Glossary
+    calibration: Calibration | None = None
     chunks: int = 0
     changed: int = 0
 
@@ -49,7 +50,11 @@ def read_learned(folder: Path) -> Learned:
     try:
         value = json.loads((folder / FILE).read_text("utf-8"))
         glossary = Glossary(**{side: _translations(value["glossary"][side]) for side in ("to_english", "to_chinese")})
-        return Learned(glossary, value["chunks"], value["changed"])
+        fitted = value["calibration"]
+        calibration = fitted and Calibration(
+            tuple(fitted["mean"]), tuple(fitted["spread"]), tuple(fitted["weights"]), fitted["bias"]
+        )
+        return Learned(glossary, calibration, value["chunks"], value["changed"])
     except FileNotFoundError:
         return Learned(Glossary(), changed=1)
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -67,11 +72,3 @@ def write_learned(folder: Path, learned: Learned) -> None:
     sync(part)
     part.rename(folder / FILE)
     sync(folder)
-
-
-def learn(generation: "Generation") -> Learned:
-    """Learn anew from all of `generation`."""
-    pairs = generation.catalog.twin_pairs(_TWINS)
-    texts = ((generation.document(one).text, generation.document(other).text) for one, other in pairs)
-    glossary = mine(pair for chinese, english in texts for pair in aligned_lines(chinese, english))
-    return Learned(glossary, generation.manifest.chunks)

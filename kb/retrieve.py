@@ -6,19 +6,34 @@ do not (Bruch, Gai and Ingber, ACM TOIS 2023).
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from kb.confidence import signals
 from kb.embed import Embedder
 from kb.fold import Passage, fold
 from kb.glossary import Glossary
 from kb.index import Generation
 from kb.records import Found, Turn
-from kb.words import is_chinese, weighted_words
+from kb.words import content_words, is_chinese, weighted_words
+from kb.worth import Worth
 
 DEPTH = 60  # candidates a leg
 VECTOR_WEIGHT = 0.4  # beside 1 for words
 PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
 _LOOKED_AT = 3  # candidates for each hit that is wanted
+_NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with the history has less, the topic has changed
+
+
+class Legs(NamedTuple):
+    """What both legs found, (chunk id, score) best first, the share of the question that the embedding model knows, and the
+    share of it that no document has.
+    """
+
+    by_words: list[tuple[str, float]]
+    by_vector: list[tuple[str, float]]
+    known: float
+    unknown: float
 
 
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
@@ -26,16 +41,29 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
     return question[:MAX_QUESTION], [turn.content[:MAX_QUESTION] for turn in history if turn.role == "user"]
 
 
-def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
-    """At most `limit` hits, best first, numbered from 1."""
-    question, before = asked(question, history)
-    query = "\n".join((*before, question))
-    glossary = generation.learned.glossary
-    by_words = generation.by_words(glossary.widened(weighted_words(question, before)), DEPTH)
-    spoken, known = _as_the_model_reads(query, glossary, embedder)
+def search(question: str, before: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> Legs:
+    """Ask both legs for a question, together with the questions before it."""
+    weighted = weighted_words(question, before)
+    by_words = generation.by_words(glossary.widened(weighted), DEPTH)
+    spoken, known = _as_the_model_reads("\n".join((*before, question)), glossary, embedder)
     by_vector = generation.by_vector(embedder.query(spoken), DEPTH)
+    return Legs(by_words, by_vector, known, Worth(weighted, generation, glossary).unknown)
+
+
+def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
+    """At most `limit` hits, best first, numbered from 1. What was said before counts, unless the topic has changed."""
+    question, before = asked(question, history)
+    found = _retrieve(question, before, generation, embedder, limit)
+    if before and _changes_topic(question, found, generation):
+        return _retrieve(question, (), generation, embedder, limit)
+    return found
+
+
+def _retrieve(question: str, before: Sequence[str], generation: Generation, embedder: Embedder, limit: int) -> Found:
+    learned = generation.learned
+    legs = search(question, before, generation, learned.glossary, embedder)
     # A vector says as much as the model understood: the packaged one reads English only.
-    scores = _fused(by_words, by_vector, VECTOR_WEIGHT * known**2)
+    scores = _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.known**2)
     ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * limit]
     chunks = generation.chunks(ranked)
     keys = list(dict.fromkeys(chunks[id_].document for id_ in ranked))
@@ -43,7 +71,16 @@ def retrieve(question: str, history: Sequence[Turn], generation: Generation, emb
     passages = [Passage(chunks[id_], infos[chunks[id_].document], scores[id_]) for id_ in ranked]
     best = _spread(fold(passages, twins, is_chinese(question)))[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(best, start=1))
-    return Found(query, generation.number, hits)
+    confidence = learned.calibration.confidence(signals(*legs[:2], legs.unknown, legs.known)) if learned.calibration else 1.0
+    return Found("\n".join((*before, question)), generation.number, hits, round(confidence, 4) if hits else 0.0)
+
+
+def _changes_topic(question: str, found: Found, generation: Generation) -> bool:
+    """Whether a follow-up of several words has next to nothing to do with what its history found."""
+    if len(content_words(question)) <= 2:
+        return False
+    own = Worth(weighted_words(question, ()), generation)
+    return all(own.share("\n".join((hit.path, *hit.chunk.heading, hit.chunk.text))) < _NEW_TOPIC for hit in found.hits)
 
 
 def _as_the_model_reads(query: str, glossary: Glossary, embedder: Embedder) -> tuple[str, float]:

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
 
     # Retrieval
     top_k: int = Field(8, ge=1, le=50, description="passages an answer may use")
+    refuse_below: float = Field(
+        0.5, ge=0, le=1, description="say that nothing answers where confidence is lower (0: always answer)"
+    )
 
     # The chat model behind an OpenAI-compatible endpoint; without one, answers are quotations
     endpoint_url: str = Field("", description="base URL, e.g. http://127.0.0.1:23333/v1")

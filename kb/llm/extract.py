@@ -1,9 +1,9 @@
-"""Answer by quoting: the sentences, table rows or whole command blocks that carry the most of the question's words.
+"""Answer by quoting: the sentences, table rows and whole command blocks that carry the most of the question, with what stands
+around them.
 
 No weights: what a word is worth is its inverse document frequency in the knowledge base.
 """
 
-import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,20 @@ from typing import Literal
 
 from kb.index import Generation
 from kb.records import Chunk, Hit, Quote
-from kb.words import is_chinese, weighted_words, words
+from kb.words import is_chinese, weighted_words
+from kb.worth import Worth
 
-# What the best passage must carry of the question (see `_support`). Set on the dev questions, where it refuses 5 of the 80
-# that have an answer and 6 of the 10 that are off the topic.
-ENOUGH = 0.4
 _MAX_QUOTES = 3
-_MAX_LINES = 60  # of one quotation
+_MAX_LINES = 60  # of one part of a quotation
+_QUOTED = 600  # characters of a quotation, but for a single part that is longer
 _PARAGRAPH = 400  # characters; a longer one is quoted by the sentence
 _LED = 1000  # characters of a list or block that belongs to the line that introduces it
-_HEADING_SHARE = 0.5  # a word in the heading counts half for what stands under it,
-_ASKED_BY_HEADING = 0.8  # but in full where the headings have that share of the question: there they ask it themselves
-_NEXT_SHARE = 0.6  # a further quotation is worth at least this share of the first
-_RANK_DISCOUNT = 0.06  # what a later hit says counts that much less, each rank
+# Set on the questions of one corpus (see decisions):
+_PASSAGE = 1.8  # what the rank of a passage weighs beside the share of the question that a part of it carries
+_ABOVE_LESS = 0.3  # the part of what headings carry that does not count: it is the same for all that stands under them
+_COMMAND_ASKED = 0.2  # for a code block where a command was asked for
+_LABEL = 24  # characters: less is a title or a label, and no answer
+_NEXT_SHARE = 0.7  # a further quotation is worth at least this share of the first
 
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _SENTENCE = re.compile(r".+?(?:[。！？!?；]+[”’」』）)]*|\.(?=\s|$)|$)\s*", re.DOTALL)
@@ -130,29 +131,29 @@ def _sentences(unit: Unit) -> Iterator[Unit]:
             yield Unit("text", text, start, start + text.count("\n"))
 
 
-class Worth:
-    """What each word of a question is worth in a generation."""
+def refusal(question: str, near: bool) -> Quoted:
+    """Say that nothing answers `question`; `near`: passages are listed with it."""
+    if is_chinese(question):
+        text = "文档中没有找到这个问题的答案。" + ("下面是最接近的段落。" if near else "")
+    else:
+        text = "The documents do not answer this." + (" The nearest passages are listed with the sources." if near else "")
+    return Quoted((text,), (), True)
 
-    def __init__(self, weights: dict[str, float], generation: Generation) -> None:
-        self._count = len(weights)
-        total = max(1, generation.manifest.chunks)
-        in_chunks = {word: generation.frequency(word) for word in weights}
-        self._worth = {word: weights[word] * math.log(1 + total / (0.5 + n)) for word, n in in_chunks.items() if n}
-        # A word that no document has is worth as much as the rarest that some have: it cannot be matched, but it counts.
-        rarest = max(self._worth.values(), default=1.0)
-        missing = rarest * sum(weights[word] for word, n in in_chunks.items() if not n)
-        self.total = (sum(self._worth.values()) + missing) or 1.0
 
-    def __len__(self) -> int:
-        return self._count
-
-    def of(self, text: str) -> dict[str, float]:
-        """The question's words in `text`, each with its worth."""
-        return {word: self._worth[word] for word in set(words(text)) & self._worth.keys()}
-
-    def share(self, text: str) -> float:
-        """The share of the question that `text` carries, 0 to 1."""
-        return sum(self.of(text).values()) / self.total
+def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
+    """Quote what answers `question`, asked after the questions `before`, out of `hits`: from one page, to read as one."""
+    worth = Worth(weighted_words(question, before), generation)
+    command = bool(_COMMAND.search(question))
+    scored: list[tuple[float, Hit, int]] = []
+    parts = {hit.n: units(hit.chunk) for hit in hits}
+    for hit in hits:
+        above = worth.of(_above(hit))
+        for at, unit in enumerate(parts[hit.n]):
+            scored.append((_score(unit, worth, above, command) + _PASSAGE * hit.score / hits[0].score, hit, at))
+    if not scored:
+        return refusal(question, bool(hits))
+    scored.sort(key=lambda entry: -entry[0])
+    return _quoted([(hit, _around(parts[hit.n], at)) for hit, at in _choose(scored)])
 
 
 def _above(hit: Hit) -> str:
@@ -160,72 +161,53 @@ def _above(hit: Hit) -> str:
     return "\n".join((hit.path, hit.title, *hit.chunk.heading))
 
 
-def _support(hits: Sequence[Hit], worth: Worth) -> float:
-    """The largest share of the question that a passage carries, and half the largest that headings name, 0 to 1.5."""
-    passages = max(worth.share(f"{_above(hit)}\n{hit.chunk.text}") for hit in hits)
-    return passages + 0.5 * max(worth.share(_above(hit)) for hit in hits)
-
-
-def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
-    """Quote what answers `question`, asked after the questions `before`, out of `hits`; or say that nothing does."""
-    worth = Worth(weighted_words(question, before), generation)
-    own = Worth(weighted_words(question, ()), generation)
-    changes_topic = len(own) > 2 and bool(hits) and _support(hits, own) < ENOUGH / 2
-    if not hits or changes_topic or _support(hits, worth) < ENOUGH:
-        return _refusal(question, bool(hits))
-    command = bool(_COMMAND.search(question))
-    scored: list[tuple[float, Hit, Unit]] = []
-    for hit in hits:
-        above = worth.of(_above(hit))
-        if sum(above.values()) < _ASKED_BY_HEADING * worth.total:
-            above = {word: _HEADING_SHARE * value for word, value in above.items()}
-        for unit in units(hit.chunk):
-            scored.append((_score(unit, worth, above, command) * (1 - _RANK_DISCOUNT * (hit.n - 1)), hit, unit))
-    scored.sort(key=lambda entry: -entry[0])
-    return _quoted(_choose(scored))
-
-
 def _score(unit: Unit, worth: Worth, above: dict[str, float], command: bool) -> float:
-    inside = worth.of(unit.text)
-    value = sum(inside.values()) + sum(above[word] for word in above.keys() - inside.keys())
-    if unit.kind == "code":
-        return value * (1.3 if command else 0.8)
-    return value * min(1.0, len(unit.text) / 24)  # a title or a label is no answer
+    """The share of the question that a unit carries with the headings above it, of which its own words are the better part."""
+    carried = above | worth.of(unit.text)
+    value = (sum(carried.values()) - _ABOVE_LESS * sum(above.values())) / worth.total
+    asked_for = _COMMAND_ASKED if unit.kind == "code" and command else 0.0
+    return value + asked_for + min(1.0, len(unit.text) / _LABEL)
 
 
-def _choose(scored: Sequence[tuple[float, Hit, Unit]]) -> list[tuple[Hit, Unit]]:
-    chosen: list[tuple[Hit, Unit]] = []
-    seen: set[str] = set()
-    for score, hit, unit in scored:
-        if len(chosen) == _MAX_QUOTES or score < _NEXT_SHARE * scored[0][0] or score <= 0:
+def _choose(scored: Sequence[tuple[float, Hit, int]]) -> list[tuple[Hit, int]]:
+    """The best units, one a passage, of the page that has the best one."""
+    best, first, _ = scored[0]
+    chosen: dict[int, tuple[Hit, int]] = {}
+    for score, hit, at in scored:
+        if score < _NEXT_SHARE * best or len(chosen) == _MAX_QUOTES:
             break
-        text = " ".join(unit.text.split())
-        if text not in seen:
-            seen.add(text)
-            chosen.append((hit, unit))
-    return sorted(chosen, key=lambda pair: (pair[0].n, pair[1].start))
+        if hit.chunk.document == first.chunk.document:
+            chosen.setdefault(hit.n, (hit, at))
+    return sorted(chosen.values(), key=lambda pair: pair[0].chunk.ordinal)
 
 
-def _quoted(chosen: Sequence[tuple[Hit, Unit]]) -> Quoted:
-    pieces = []
-    for hit, unit in chosen:
-        lines = unit.text.split("\n")[:_MAX_LINES]
-        if unit.kind == "text":
-            lines[0] = _BULLET.sub("", lines[0])
-            pieces.append("\n".join(f"> {line}" for line in lines) + f" [{hit.n}]\n\n")
+def _around(parts: Sequence[Unit], at: int) -> list[Unit]:
+    """A unit with what stands after and before it in its passage, up to _QUOTED characters: an answer seldom is one sentence."""
+    first = last = at
+    size = len(parts[at].text)
+    while True:
+        if last + 1 < len(parts) and size + len(parts[last + 1].text) <= _QUOTED:
+            last += 1
+            size += len(parts[last].text)
+        elif first > 0 and size + len(parts[first - 1].text) <= _QUOTED:
+            first -= 1
+            size += len(parts[first].text)
         else:
-            if unit.kind == "code" and sum(bool(_FENCE.match(line)) for line in lines) % 2:
-                lines.append(next(fence.group(1) for line in lines if (fence := _FENCE.match(line))))
-            pieces.append("\n".join(lines) + f"\n\n[{hit.n}]\n\n")
-    return Quoted(tuple(pieces), tuple(Quote(hit.n, unit.start, unit.end) for hit, unit in chosen), False)
+            return list(parts[first : last + 1])
 
 
-def _refusal(question: str, near: bool) -> Quoted:
-    if is_chinese(question):
-        text = "文档中没有找到这个问题的答案。" + ("下面是最接近的段落。" if near else "")
-    else:
-        text = "The documents do not answer this." + (" The nearest passages are listed with the sources." if near else "")
-    return Quoted((text,), (), True)
+def _quoted(chosen: Sequence[tuple[Hit, Sequence[Unit]]]) -> Quoted:
+    pieces = ["\n\n".join(map(_markdown, parts)) + f" [{hit.n}]\n\n" for hit, parts in chosen]
+    return Quoted(tuple(pieces), tuple(Quote(hit.n, parts[0].start, parts[-1].end) for hit, parts in chosen), False)
+
+
+def _markdown(unit: Unit) -> str:
+    lines = unit.text.split("\n")[:_MAX_LINES]
+    if unit.kind == "text":
+        return "\n".join(f"> {line}" for line in lines)
+    if unit.kind == "code" and sum(bool(_FENCE.match(line)) for line in lines) % 2:
+        lines.append(next(fence.group(1) for line in lines if (fence := _FENCE.match(line))))
+    return "\n".join(lines)
 
 
 def best_quote(claim: str, hit: Hit, generation: Generation) -> Quote:

@@ -1,0 +1,43 @@
+"""A generation learns about its own documents: see learned.py for what, and when."""
+
+from kb.confidence import calibrate, signals
+from kb.embed import Embedder
+from kb.glossary import mine
+from kb.index import Generation
+from kb.learned import Learned
+from kb.made_questions import FOREIGN, made_questions
+from kb.records import document_of
+from kb.retrieve import Legs, search
+from kb.twins import aligned_lines
+
+_TWINS = 2000  # pairs of documents a glossary is mined from, at most
+_OWN = 100  # questions made of the documents
+_FEWEST = 10  # with less there is nothing to calibrate by
+
+
+def learn(generation: Generation, embedder: Embedder) -> Learned:
+    """Learn anew from all of `generation`."""
+    pairs = generation.catalog.twin_pairs(_TWINS)
+    texts = ((generation.document(one).text, generation.document(other).text) for one, other in pairs)
+    glossary = mine(pair for chinese, english in texts for pair in aligned_lines(chinese, english))
+    made = made_questions(generation, _OWN)
+    if len(made) < _FEWEST:
+        return Learned(glossary, None, generation.manifest.chunks)
+    own = [search(question, (), generation, glossary, embedder) for _, question in made]
+    twins = generation.catalog.twins([chunk.document for chunk, _ in made])
+    without = [
+        _without(legs, {chunk.document, twins.get(chunk.document, "")}) for (chunk, _), legs in zip(made, own, strict=True)
+    ]
+    foreign = [search(question, (), generation, glossary, embedder) for question in FOREIGN]
+    calibration = calibrate(*([_signals(legs) for legs in kind] for kind in (own, without, foreign)))
+    return Learned(glossary, calibration, generation.manifest.chunks)
+
+
+def _signals(legs: Legs) -> tuple[float, ...]:
+    return signals(legs.by_words, legs.by_vector, legs.unknown, legs.known)
+
+
+def _without(legs: Legs, documents: set[str]) -> Legs:
+    """As if these documents were not there."""
+    kept = ([pair for pair in leg if document_of(pair[0]) not in documents] for leg in (legs.by_words, legs.by_vector))
+    return legs._replace(by_words=next(kept), by_vector=next(kept))
