@@ -87,6 +87,11 @@ class Catalog(Tables):
         """Document key → its row of the document list."""
         return {row[0]: _info(row) for row in self._in(f"SELECT {_INFO} FROM documents WHERE key IN ({{}})", keys)}
 
+    def places(self) -> set[tuple[str, str]]:
+        """(source, folder at its top) of every document that lies in one."""
+        folder = "substr(path, 1, instr(path, '/') - 1)"
+        return set(self._rows(f"SELECT DISTINCT source, {folder} FROM documents WHERE instr(path, '/') > 0"))
+
     def twins(self, keys: Sequence[str]) -> dict[str, str]:
         """Document key → the key of the same page in the other language, for those that have one."""
         sql = f"SELECT a.key, a.chinese, b.key, b.chinese FROM {_SAME_PAGE} WHERE a.key IN ({{}})"

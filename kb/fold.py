@@ -7,7 +7,7 @@ from kb.catalog import DocumentInfo
 from kb.records import Chunk, Hit
 from kb.twins import chinese_share
 
-VOTE = 0.3  # share of its score that a passage gives to the one it is folded into
+VOTE = 0.2  # share of its score that a passage gives to the one it is folded into
 _OVERLAP = 0.5  # of the shorter of two places on a page and its twin
 _SAME_LINES = 0.8
 _LINE = 20  # characters; shorter lines are everywhere

@@ -18,7 +18,7 @@ _ROUNDS = 6
 _DOUBT = 0.5  # counts as this much of other evidence: what was seen once is less sure
 _LEAST, _SEEN = 0.2, 1.5  # a pair must be worth and expected that much to be kept
 _MOST = 3  # translations of a word
-WIDENED = 0.4  # weight of a translation that is certain, beside the word that was asked
+WIDENED = 0.6  # weight of a translation that is certain, beside the word that was asked
 
 _RUN = re.compile(r"[\u4e00-\u9fff]+")
 _ENGLISH = re.compile(r"[a-z][a-z\-]{2,}")

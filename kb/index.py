@@ -28,6 +28,7 @@ from kb.learned import Learned, read_learned
 from kb.lexical import LexicalIndex
 from kb.links import has_lines, permalink
 from kb.manifest import SegmentInfo, read_manifest
+from kb.places import Places
 from kb.records import Chunk, Document, Hit, Skipped, document_of
 from kb.segment import Segment, unpack_text
 
@@ -92,6 +93,11 @@ class Generation:
     def learned(self) -> Learned:
         """What it knows of its own documents."""
         return read_learned(self.folder)
+
+    @cached_property
+    def places(self) -> Places:
+        """The names that questions may give to parts of it."""
+        return Places(self.catalog.places())
 
     @property
     def number(self) -> int:

@@ -13,12 +13,14 @@ from kb.embed import Embedder
 from kb.fold import Passage, fold
 from kb.glossary import Glossary
 from kb.index import Generation
+from kb.places import lies_in
 from kb.records import Found, Turn
 from kb.words import content_words, is_chinese, weighted_words
 from kb.worth import Worth
 
 DEPTH = 60  # candidates a leg
-VECTOR_WEIGHT = 0.4  # beside 1 for words
+VECTOR_WEIGHT = 0.3  # beside 1 for words
+ELSEWHERE = 0.6  # of its score, for a passage that does not lie where the question says
 PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
 _LOOKED_AT = 3  # candidates for each hit that is wanted
@@ -69,6 +71,11 @@ def _retrieve(question: str, before: Sequence[str], generation: Generation, embe
     keys = list(dict.fromkeys(chunks[id_].document for id_ in ranked))
     infos, twins = generation.catalog.infos(keys), generation.catalog.twins(keys)
     passages = [Passage(chunks[id_], infos[chunks[id_].document], scores[id_]) for id_ in ranked]
+    if named := generation.places.named(question) or generation.places.named("\n".join(before)):
+        for passage in passages:
+            if not lies_in(named, passage.info.source, passage.info.path):
+                passage.score *= ELSEWHERE
+        passages.sort(key=lambda passage: -passage.score)
     best = _spread(fold(passages, twins, is_chinese(question)))[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(best, start=1))
     confidence = learned.calibration.confidence(signals(*legs[:2], legs.unknown, legs.known)) if learned.calibration else 1.0

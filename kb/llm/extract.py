@@ -17,13 +17,11 @@ from kb.worth import Worth
 
 _MAX_QUOTES = 3
 _MAX_LINES = 60  # of one part of a quotation
-_QUOTED = 600  # characters of a quotation, but for a single part that is longer
+_QUOTED = 800  # characters of a quotation, but for a single part that is longer
 _PARAGRAPH = 400  # characters; a longer one is quoted by the sentence
 _LED = 1000  # characters of a list or block that belongs to the line that introduces it
 # Set on the questions of one corpus (see decisions):
-_PASSAGE = 1.8  # what the rank of a passage weighs beside the share of the question that a part of it carries
-_ABOVE_LESS = 0.3  # the part of what headings carry that does not count: it is the same for all that stands under them
-_COMMAND_ASKED = 0.2  # for a code block where a command was asked for
+_PASSAGE = 2.5  # what the rank of a passage weighs beside the share of the question that a part of it carries
 _LABEL = 24  # characters: less is a title or a label, and no answer
 _NEXT_SHARE = 0.7  # a further quotation is worth at least this share of the first
 
@@ -31,11 +29,6 @@ _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _SENTENCE = re.compile(r".+?(?:[。！？!?；]+[”’」』）)]*|\.(?=\s|$)|$)\s*", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)、])\s+")
 _NO_TEXT = re.compile(r"\s*(?:#|<!--|:::|\.\.(?:\s|$)|[-=|:+~^\s]+$)")  # headings, markers, rules, table borders
-_COMMAND = re.compile(
-    r"命令|怎么|怎样|如何|安装|运行|启动|下载|转换|部署|代码|脚本|\b(?:how|command|install|run|start|launch|convert|download|"
-    r"build|script|code|cli|serve|deploy|example)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +136,12 @@ def refusal(question: str, near: bool) -> Quoted:
 def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
     """Quote what answers `question`, asked after the questions `before`, out of `hits`: from one page, to read as one."""
     worth = Worth(weighted_words(question, before), generation)
-    command = bool(_COMMAND.search(question))
     scored: list[tuple[float, Hit, int]] = []
     parts = {hit.n: units(hit.chunk) for hit in hits}
     for hit in hits:
         above = worth.of(_above(hit))
         for at, unit in enumerate(parts[hit.n]):
-            scored.append((_score(unit, worth, above, command) + _PASSAGE * hit.score / hits[0].score, hit, at))
+            scored.append((_score(unit, worth, above) + _PASSAGE * hit.score / hits[0].score, hit, at))
     if not scored:
         return refusal(question, bool(hits))
     scored.sort(key=lambda entry: -entry[0])
@@ -161,12 +153,9 @@ def _above(hit: Hit) -> str:
     return "\n".join((hit.path, hit.title, *hit.chunk.heading))
 
 
-def _score(unit: Unit, worth: Worth, above: dict[str, float], command: bool) -> float:
-    """The share of the question that a unit carries with the headings above it, of which its own words are the better part."""
-    carried = above | worth.of(unit.text)
-    value = (sum(carried.values()) - _ABOVE_LESS * sum(above.values())) / worth.total
-    asked_for = _COMMAND_ASKED if unit.kind == "code" and command else 0.0
-    return value + asked_for + min(1.0, len(unit.text) / _LABEL)
+def _score(unit: Unit, worth: Worth, above: dict[str, float]) -> float:
+    """The share of the question that a unit carries with the headings above it, and whether it is long enough to say anything."""
+    return sum((above | worth.of(unit.text)).values()) / worth.total + min(1.0, len(unit.text) / _LABEL)
 
 
 def _choose(scored: Sequence[tuple[float, Hit, int]]) -> list[tuple[Hit, int]]:
