@@ -53,6 +53,10 @@ class Calibration:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
+# Of a knowledge base with too few sentences to calibrate by: what matters is whether its documents know the words.
+BY_WORDS_ALONE = Calibration((0.0, 0.5, 0.0, 0.0), (1.0, 0.15, 1.0, 1.0), (0.0, -1.0, 0.0, 0.0), 0.0)
+
+
 def calibrate(
     own: Sequence[Sequence[float]], without: Sequence[Sequence[float]], foreign: Sequence[Sequence[float]]
 ) -> Calibration:

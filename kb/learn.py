@@ -1,6 +1,6 @@
 """A generation learns about its own documents: see learned.py for what, and when."""
 
-from kb.confidence import calibrate, signals
+from kb.confidence import BY_WORDS_ALONE, calibrate
 from kb.embed import Embedder
 from kb.glossary import mine
 from kb.index import Generation
@@ -22,19 +22,15 @@ def learn(generation: Generation, embedder: Embedder) -> Learned:
     glossary = mine(pair for chinese, english in texts for pair in aligned_lines(chinese, english))
     made = made_questions(generation, _OWN)
     if len(made) < _FEWEST:
-        return Learned(glossary, None, generation.manifest.chunks)
+        return Learned(glossary, BY_WORDS_ALONE, generation.manifest.chunks)
     own = [search(question, (), generation, glossary, embedder) for _, question in made]
     twins = generation.catalog.twins([chunk.document for chunk, _ in made])
     without = [
         _without(legs, {chunk.document, twins.get(chunk.document, "")}) for (chunk, _), legs in zip(made, own, strict=True)
     ]
     foreign = [search(question, (), generation, glossary, embedder) for question in FOREIGN]
-    calibration = calibrate(*([_signals(legs) for legs in kind] for kind in (own, without, foreign)))
+    calibration = calibrate(*([legs.signals for legs in kind] for kind in (own, without, foreign)))
     return Learned(glossary, calibration, generation.manifest.chunks)
-
-
-def _signals(legs: Legs) -> tuple[float, ...]:
-    return signals(legs.by_words, legs.by_vector, legs.unknown, legs.known)
 
 
 def _without(legs: Legs, documents: set[str]) -> Legs:

@@ -6,11 +6,11 @@ that a small one stays quick.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kb.confidence import Calibration
+from kb.confidence import BY_WORDS_ALONE, Calibration
 from kb.errors import BaseError
 from kb.glossary import Glossary
 from kb.manifest import sync
@@ -21,13 +21,10 @@ _CHANGED = 0.1  # share of the chunks after which all is learned again
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """`chunks` there were when this was learned, and how many have come or gone since (`changed`).
+    """`chunks` there were when this was learned, and how many have come or gone since (`changed`)."""
 
-    Without a calibration (an empty knowledge base, or one of a few words) every find counts as sure.
-    """
-
-    glossary: Glossary
-    calibration: Calibration | None = None
+    glossary: Glossary = field(default_factory=Glossary)
+    calibration: Calibration = BY_WORDS_ALONE
     chunks: int = 0
     changed: int = 0
 
@@ -51,12 +48,10 @@ def read_learned(folder: Path) -> Learned:
         value = json.loads((folder / FILE).read_text("utf-8"))
         glossary = Glossary(**{side: _translations(value["glossary"][side]) for side in ("to_english", "to_chinese")})
         fitted = value["calibration"]
-        calibration = fitted and Calibration(
-            tuple(fitted["mean"]), tuple(fitted["spread"]), tuple(fitted["weights"]), fitted["bias"]
-        )
+        calibration = Calibration(tuple(fitted["mean"]), tuple(fitted["spread"]), tuple(fitted["weights"]), fitted["bias"])
         return Learned(glossary, calibration, value["chunks"], value["changed"])
     except FileNotFoundError:
-        return Learned(Glossary(), changed=1)
+        return Learned(changed=1)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BaseError(f"The index {folder} is damaged ({FILE}): `python -m ingest --rebuild` builds it again.") from error
 

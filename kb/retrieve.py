@@ -37,6 +37,11 @@ class Legs(NamedTuple):
     known: float
     unknown: float
 
+    @property
+    def signals(self) -> tuple[float, ...]:
+        """What confidence is read from."""
+        return signals(self.by_words, self.by_vector, self.unknown, self.known)
+
 
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
     """The question, cut to length, and the questions before it."""
@@ -78,7 +83,7 @@ def _retrieve(question: str, before: Sequence[str], generation: Generation, embe
         passages.sort(key=lambda passage: -passage.score)
     best = _spread(fold(passages, twins, is_chinese(question)))[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(best, start=1))
-    confidence = learned.calibration.confidence(signals(*legs[:2], legs.unknown, legs.known)) if learned.calibration else 1.0
+    confidence = learned.calibration.confidence(legs.signals)
     return Found("\n".join((*before, question)), generation.number, hits, round(confidence, 4) if hits else 0.0)
 
 

@@ -167,5 +167,10 @@ class State:
 
 def _found_from(text: str) -> dict:
     found = json.loads(text)
-    hits = [Hit(**hit | {"chunk": Chunk(**hit["chunk"] | {"heading": tuple(hit["chunk"]["heading"])})}) for hit in found["hits"]]
-    return found | {"hits": tuple(hits), "quotes": tuple(Quote(**quote) for quote in found["quotes"])}
+    hits = tuple(map(_hit_from, found["hits"]))
+    return found | {"hits": hits, "quotes": tuple(Quote(**quote) for quote in found["quotes"])}
+
+
+def _hit_from(row: dict) -> Hit:
+    chunk = Chunk(**row["chunk"] | {"heading": tuple(row["chunk"]["heading"])})
+    return Hit(**row | {"chunk": chunk, "also": tuple(row.get("also", ()))})

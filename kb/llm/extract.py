@@ -77,17 +77,19 @@ def _introduces(unit: Unit) -> bool:
 
 def _blocks(chunk: Chunk) -> Iterator[Unit]:
     lines = chunk.text.split("\n")
+    # A table that goes on here begins with its header lines again, which stand further up in the document.
+    first = chunk.start - max(0, len(lines) - (chunk.end - chunk.start + 1))
     at, header, in_list = 0, "", False
     while at < len(lines):
-        line, number, end = lines[at], chunk.start + at, at
+        line, number, end = lines[at], max(first + at, chunk.start), at
         if fence := _FENCE.match(line):
             mark = fence.group(1)
             end = next((i for i in range(at + 1, len(lines)) if lines[i].strip().startswith(mark)), len(lines) - 1)
-            yield Unit("code", "\n".join(lines[at : end + 1]), number, chunk.start + end)
+            yield Unit("code", "\n".join(lines[at : end + 1]), number, first + end)
         elif line.startswith("    ") and line.strip() and not in_list:
             end = max(i for i in range(at, _indented_to(lines, at)) if lines[i].strip())
             code = textwrap.dedent("\n".join(lines[at : end + 1]))
-            yield Unit("code", f"```\n{code}\n```", number, chunk.start + end)
+            yield Unit("code", f"```\n{code}\n```", number, first + end)
         elif line.lstrip().startswith("|") and not _NO_TEXT.fullmatch(line):
             if not (at and lines[at - 1].lstrip().startswith("|")):
                 header = line.strip()
@@ -98,7 +100,7 @@ def _blocks(chunk: Chunk) -> Iterator[Unit]:
             while end + 1 < len(lines) and _continues(lines[end + 1]):
                 end += 1
             in_list = bool(_BULLET.match(line)) or (in_list and line.startswith(" "))
-            yield Unit("text", "\n".join(lines[at : end + 1]).strip(), number, chunk.start + end)
+            yield Unit("text", "\n".join(lines[at : end + 1]).strip(), number, first + end)
         at = end + 1
 
 
@@ -141,7 +143,7 @@ def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation:
     for hit in hits:
         above = worth.of(_above(hit))
         for at, unit in enumerate(parts[hit.n]):
-            scored.append((_score(unit, worth, above) + _PASSAGE * hit.score / hits[0].score, hit, at))
+            scored.append((_score(unit, worth, above) + _PASSAGE * hit.score / (hits[0].score or 1), hit, at))
     if not scored:
         return refusal(question, bool(hits))
     scored.sort(key=lambda entry: -entry[0])
