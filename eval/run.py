@@ -19,6 +19,7 @@ from eval.cases import Case, CaseSet, read_cases
 from eval.lines import CaseLine, LineHit, LineQuote, read_lines
 from eval.runs import FORMAT, HEADER, LINES, REPORT, Run, make_run, write_json, writing
 from eval.score import score_cases
+from kb.answer import ask
 from kb.errors import KBError
 from kb.jobs import Progress
 from kb.records import Done, Failed, Found, Hit, Quote
@@ -180,7 +181,7 @@ async def _answer(
     began = time.perf_counter()
     line = CaseLine(case.id, case.question, jobs)
     try:
-        async with aclosing(kb.ask(case.question, case.history, base, settings, snapshot)) as events:
+        async with aclosing(ask(case.question, case.history, base, settings, snapshot)) as events:
             async for event in events:
                 seconds = round(time.perf_counter() - began, 4)
                 match event:

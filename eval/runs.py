@@ -6,7 +6,7 @@ A baseline is one file: a report with its scores and no texts, small enough to b
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,14 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
 
 
 def save_baseline(run: Run, path: Path) -> None:
-    """Write one file to gate on: a case a line, so that a change shows which moved. Times and intervals of this machine stay."""
-    value = run.as_json(scores=True) | {"cases": ["@cases"]}
-    rows = ",\n".join(json.dumps(score.as_json(), ensure_ascii=False) for score in run.scores)
+    """Write one file to gate on, a case a line, so that a change of it shows which cases moved.
+
+    Times are left out: they are those of this machine, and are not gated.
+    """
+    header = {key: value for key, value in run.header.items() if key not in ("machine", "started", "ended")}
+    scores = [replace(score, latency_ms=None, retrieval_ms=None) for score in run.scores]
+    value = make_run(header, scores, run.problems, None).as_json(scores=True) | {"cases": ["@cases"]}
+    rows = ",\n  ".join(json.dumps(score.as_json(), ensure_ascii=False) for score in scores)
     with writing(path):
         path.write_text(json.dumps(value, ensure_ascii=False, indent=1).replace('"@cases"', rows, 1) + "\n", "utf-8")
 

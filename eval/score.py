@@ -91,7 +91,7 @@ def _retrieval(pairs: Sequence[tuple[Case, CaseLine]]) -> dict[str, dict[str, fl
         qrels += [Qrel(id_, f"missing {gold}", 1) for gold in missing]
     values: dict[str, dict[str, float]] = {id_: dict.fromkeys(RETRIEVAL, 0.0) for id_ in scored}
     for metric in ir_measures.iter_calc(list(measures), qrels, run) if run else ():
-        values[metric.query_id][measures[metric.measure]] = metric.value
+        values[metric.query_id][measures[metric.measure]] = round(metric.value, 6)
     return values
 
 
