@@ -116,16 +116,17 @@ def _difference(name: str, ids: Sequence[str], a: tuple[np.ndarray, np.ndarray],
     lost = tuple(id_ for id_, up, can in zip(ids, better, comparable, strict=True) if can and up < -1e-9)
     ties = int(comparable.sum()) - len(won) - len(lost)
     a, b = (a[0][either], a[1][either]), (b[0][either], b[1][either])
-    mean_a, mean_b = (_number(stats.weighted_mean(*side)) for side in (a, b))
+    raw_a, raw_b = (float(stats.weighted_mean(*side)) for side in (a, b))
+    mean_a, mean_b = _number(raw_a), _number(raw_b)
     if mean_a is None or mean_b is None:
         return Difference(name, int(either.sum()), mean_a, mean_b, None, None, None, won, lost, ties)
     between = stats.interval(
         lambda at: stats.weighted_mean(b[0][at], b[1][at]) - stats.weighted_mean(a[0][at], a[1][at]), len(a[0])
     )
     between = (round(between[0], 6), round(between[1], 6)) if between else None
-    difference = round(mean_b - mean_a, 6)
+    difference = round(raw_b - raw_a, 6)
     return Difference(name, len(a[0]), mean_a, mean_b, difference, between, stats.permutation_p(a, b), won, lost, ties)
 
 
-def _number(value: Any) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 6)
