@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--save-baseline", type=Path, metavar="FILE", help="also write the figures of each case, without texts, to FILE"
     )
+    parser.add_argument("--judge", action="store_true", help="let a model judge the answers: the one of endpoint_url, or")
+    parser.add_argument("--judge-url", metavar="URL", help="the OpenAI-compatible server of the judge")
+    parser.add_argument("--judge-model", metavar="NAME", help="the model that server should use")
     parser.add_argument("--data-base", type=Path, metavar="DIR", help="where everything is kept (default: data_base)")
     parser.add_argument("--progress", type=Path, metavar="FILE", help="append progress to FILE, one JSON object a line")
     return parser
@@ -74,6 +77,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from eval.compare import gate
+    from eval.judge import judge_of
     from eval.progress import Bar
     from eval.report import table
     from eval.run import evaluate
@@ -82,13 +86,14 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     baseline = read_run(args.gate) if args.gate else None  # before the questions are asked: it may not be there
     settings = load_settings(data_base=args.data_base)
+    judge = judge_of(settings, args.judge_url, args.judge_model) if args.judge else None
     file = None
     if args.progress:
         with writing(args.progress):
             file = args.progress.open("a", encoding="utf-8")
     bar = Bar(file)
     try:
-        run = evaluate(settings, args.kb, args.questions, args.out, args.jobs, args.limit, bar)
+        run = evaluate(settings, args.kb, args.questions, args.out, args.jobs, args.limit, bar, judge)
     finally:
         bar.close()
         if file:

@@ -1,15 +1,14 @@
 """Figures of a set of scored cases, and how sure they are."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from eval import stats
 from eval.score import RATIOS, RECALL_OF, CaseScore
 
-# Read off the set as a whole. Drawn fewer times than the ratios: they are computed one resample at a time.
+# Read off the set as a whole; the others are weighted means of the cases' values.
 WHOLE = ("refusal_best_f1", "refusal_roc_auc", "latency_p50_ms", "latency_p95_ms", "retrieval_p50_ms", "retrieval_p95_ms")
-_WHOLE_RESAMPLES = 500
 Figures = dict[str, float | None]
 Intervals = dict[str, tuple[float, float] | None]
 
@@ -28,47 +27,54 @@ def columns(name: str, scores: Sequence[CaseScore]) -> tuple[np.ndarray, np.ndar
     return values, weights
 
 
-def statistic_of(name: str, scores: Sequence[CaseScore]) -> tuple[stats.Statistic, int, bool]:
-    """(the statistic of a metric, how many cases it has, whether it takes many resamples at once)."""
+def statistic_of(name: str, scores: Sequence[CaseScore]) -> tuple[stats.Statistic, int]:
+    """(the statistic of a metric, how many cases it has)."""
     if name.startswith(("latency_", "retrieval_")):
         times = np.array(
             [t for s in scores if (t := s.latency_ms if name[0] == "l" else s.retrieval_ms) is not None], dtype=float
         )
         percentile = 50 if "p50" in name else 95
-        return lambda indices: np.percentile(times[indices], percentile, axis=-1), len(times), True
+        return lambda indices: np.percentile(times[indices], percentile, axis=-1), len(times)
     if name in WHOLE:
         known = [score for score in scores if score.confidence is not None]
         refuse = np.array([score.should_refuse for score in known], dtype=bool)
         doubt = np.array([1 - (score.confidence or 0.0) for score in known], dtype=float)
-        of: Callable[[np.ndarray, np.ndarray], float] = _best_f1 if name == "refusal_best_f1" else _roc_auc
-        return lambda indices: of(refuse[indices], doubt[indices]), len(known), False
+        of = _best_f1 if name == "refusal_best_f1" else _roc_auc
+        return lambda indices: of(refuse[indices], doubt[indices]), len(known)
     values, weights = columns(name, scores)
     values, weights = values[weights > 0], weights[weights > 0]
-    return lambda indices: stats.weighted_mean(values[indices], weights[indices]), len(values), True
+    return lambda indices: stats.weighted_mean(values[indices], weights[indices]), len(values)
 
 
-def _best_f1(refuse: np.ndarray, doubt: np.ndarray) -> float:
-    """The F1 of the best threshold on 1 - confidence: what could be reached, chosen on these cases. nan for one class."""
-    from sklearn.metrics import precision_recall_curve
-
-    if refuse.all() or not refuse.any():
-        return float("nan")
-    precision, recall, _ = precision_recall_curve(refuse, doubt)
-    return float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
+# Both take (..., cases) and reduce the last axis: what scikit-learn computes for one sample, here for thousands of resamples at
+# once. The tests hold them against it. nan where there is one class only.
 
 
-def _roc_auc(refuse: np.ndarray, doubt: np.ndarray) -> float:
-    """How likely an unanswerable question has the lower confidence than an answerable one. nan for one class."""
-    from sklearn.metrics import roc_auc_score
+def _best_f1(refuse: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+    """The F1 of the best threshold on 1 - confidence: what could be reached, chosen on these cases."""
+    order = np.argsort(-doubt, axis=-1, kind="stable")
+    doubt, right = np.take_along_axis(doubt, order, -1), np.take_along_axis(refuse, order, -1).cumsum(axis=-1)
+    positive, count = right[..., -1:], refuse.shape[-1]
+    scores = 2 * right / (np.arange(1, count + 1) + positive)  # of refusing the first 1, 2, 3, …
+    scores[..., :-1][doubt[..., :-1] == doubt[..., 1:]] = 0  # no threshold parts equal ones
+    return np.where((positive[..., 0] == 0) | (positive[..., 0] == count), np.nan, scores.max(axis=-1))
 
-    return float("nan") if refuse.all() or not refuse.any() else float(roc_auc_score(refuse, doubt))
+
+def _roc_auc(refuse: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+    """How likely an unanswerable question has the lower confidence than an answerable one (Mann-Whitney's U over all pairs)."""
+    from scipy.stats import rankdata
+
+    positive = refuse.sum(axis=-1)
+    above = (rankdata(doubt, axis=-1) * refuse).sum(axis=-1) - positive * (positive + 1) / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray(above / (positive * (refuse.shape[-1] - positive)))
 
 
 def aggregate(scores: Sequence[CaseScore], names: Sequence[str] | None = None) -> Figures:
     """Metric → its figure over the cases, None where no case has it; and "cases", "failed": how many."""
     figures: Figures = {"cases": len(scores), "failed": sum(bool(score.failed) for score in scores)}
     for name in names or metric_names(scores):
-        statistic, count, _ = statistic_of(name, scores)
+        statistic, count = statistic_of(name, scores)
         value = float(statistic(np.arange(count))) if count else float("nan")
         figures[name] = None if np.isnan(value) else round(value, 6)
     return figures
@@ -92,7 +98,6 @@ def intervals(scores: Sequence[CaseScore]) -> Intervals:
     """Metric → its 95 % bootstrap interval over the cases; None where there are too few."""
     found: Intervals = {}
     for name in metric_names(scores):
-        statistic, count, vectorized = statistic_of(name, scores)
-        of = stats.interval(statistic, count, vectorized, stats.RESAMPLES if vectorized else _WHOLE_RESAMPLES)
+        of = stats.interval(*statistic_of(name, scores))
         found[name] = (round(of[0], 6), round(of[1], 6)) if of else None
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eval import stats
-from eval.aggregate import columns, metric_names
+from eval.aggregate import WHOLE, columns, metric_names, statistic_of
 from eval.runs import Run
 from eval.score import LOWER_IS_BETTER, CaseScore
 from kb.errors import KBError
@@ -90,9 +90,9 @@ def compare_runs(a: Run, b: Run) -> Comparison:
     if not ids:
         raise KBError("The two runs have no question in common: compare runs of the same questions.")
     first, second = [of_a[id_] for id_ in ids], [of_b[id_] for id_ in ids]
-    # What is read off a set as a whole (an area, a percentile) has no value for a case, and stands in each run's report.
     names = [name for name in metric_names((*first, *second)) if any(name in score.values for score in (*first, *second))]
     differences = [_difference(name, ids, columns(name, first), columns(name, second)) for name in names]
+    differences += [_of_whole(name, first, second) for name in WHOLE if name.startswith("refusal_")]
     differences += [_difference(name, ids, _times(name, first), _times(name, second)) for name in _TIMES]
     return Comparison(len(ids), len(of_a) - len(ids), len(of_b) - len(ids), tuple(differences))
 
@@ -126,6 +126,20 @@ def _difference(name: str, ids: Sequence[str], a: tuple[np.ndarray, np.ndarray],
     between = (round(between[0], 6), round(between[1], 6)) if between else None
     difference = round(raw_b - raw_a, 6)
     return Difference(name, len(a[0]), mean_a, mean_b, difference, between, stats.permutation_p(a, b), won, lost, ties)
+
+
+def _of_whole(name: str, first: Sequence[CaseScore], second: Sequence[CaseScore]) -> Difference:
+    """What is read off a set as a whole has no value for a case: no case is won or lost, and there is no p."""
+    both = [(a, b) for a, b in zip(first, second, strict=True) if a.confidence is not None and b.confidence is not None]
+    of_a, count = statistic_of(name, [a for a, _ in both])
+    of_b, _ = statistic_of(name, [b for _, b in both])
+    everything = np.arange(count)
+    raw_a, raw_b = (float(of(everything)) if count else float("nan") for of in (of_a, of_b))
+    if np.isnan(raw_a) or np.isnan(raw_b):
+        return Difference(name, count, _number(raw_a), _number(raw_b), None, None, None, (), (), 0)
+    between = stats.interval(lambda at: of_b(at) - of_a(at), count)
+    between = (round(between[0], 6), round(between[1], 6)) if between else None
+    return Difference(name, count, _number(raw_a), _number(raw_b), round(raw_b - raw_a, 6), between, None, (), (), 0)
 
 
 def _number(value: float) -> float | None:

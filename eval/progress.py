@@ -20,6 +20,9 @@ class Bar:
         if self._file:
             self._file.write(json.dumps(asdict(progress)) + "\n")
             self._file.flush()
+        if progress.note:
+            self.close()
+            print(progress.note, file=sys.stderr, flush=True)
         if not sys.stderr.isatty():
             return
         from tqdm import tqdm

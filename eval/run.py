@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import kb
 from eval.cases import Case, CaseSet, read_cases
+from eval.judge import judged
 from eval.lines import CaseLine, LineHit, LineQuote, read_lines
 from eval.runs import FORMAT, HEADER, LINES, REPORT, Run, make_run, write_json, writing
 from eval.score import score_cases
@@ -42,11 +43,13 @@ def evaluate(
     jobs: int = 1,
     limit: int | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
+    judge: kb.Settings | None = None,
 ) -> Run:
     """Ask the first `limit` questions of a file of the knowledge base `name`, `jobs` at a time, and score the answers.
 
     `out` (default: a new folder under data_base/runs) gets a line as each answer ends; a run that was cut short goes on there.
-    All questions are asked of the generation that is live at the start. An answer that fails is a case that failed.
+    All questions are asked of the generation that is live at the start. An answer that fails is a case that failed. `judge`
+    (see eval.judge.judge_of) names a model that judges the answers afterwards.
 
     Raises:
         KBError: the questions, the knowledge base or the folder cannot be used.
@@ -65,6 +68,9 @@ def evaluate(
         header = _begin(folder, header)
         done = _keep_whole_lines(folder / LINES, file)
         left = [case for case in asked.cases if case.id not in done]
+        progress(
+            Progress("Answer", len(asked.cases) - len(left), len(asked.cases), "questions", note=f"The run is kept in {folder}.")
+        )
         for line in _answers(left, base, snapshot, settings, jobs, progress, len(asked.cases)):
             with writing(folder):
                 file.write(line.as_json().encode() + b"\n")
@@ -73,7 +79,13 @@ def evaluate(
         lines = {case.id: done[case.id] for case in asked.cases}
         most = max(line.jobs for line in lines.values())
         header |= {"jobs": most, "latency_under_load": most > 1, "ended": round(time.time(), 1), "cases": len(lines)}
-        run = make_run(header, score_cases(asked.cases, lines), [str(problem) for problem in asked.problems], lines)
+        scores, problems = score_cases(asked.cases, lines), [str(problem) for problem in asked.problems]
+        if judge is not None:
+            by_id = {case.id: case for case in asked.cases}
+            scores, not_judged = judged(scores, by_id, lines, judge, folder, jobs, progress)
+            problems += not_judged
+            header["judge"] = judge.endpoint_model
+        run = make_run(header, scores, problems, lines)
         write_json(folder / REPORT, run.as_json(scores=True))
     return run
 

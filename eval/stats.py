@@ -25,7 +25,7 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> Any:
         return (values * weights).sum(axis=-1) / total
 
 
-def interval(statistic: Statistic, count: int, vectorized: bool = True, resamples: int = RESAMPLES) -> tuple[float, float] | None:
+def interval(statistic: Statistic, count: int) -> tuple[float, float] | None:
     """The 95 % percentile bootstrap interval (Efron and Tibshirani 1993) of a statistic; None for fewer than 2 cases."""
     from scipy.stats import bootstrap
 
@@ -35,8 +35,8 @@ def interval(statistic: Statistic, count: int, vectorized: bool = True, resample
         drawn = bootstrap(
             (np.arange(count),),
             lambda indices, axis=-1: statistic(indices),
-            vectorized=vectorized,
-            n_resamples=resamples,
+            vectorized=True,
+            n_resamples=RESAMPLES,
             batch=max(1, _BATCH // count),
             method="percentile",
             rng=np.random.default_rng(SEED),

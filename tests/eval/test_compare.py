@@ -91,6 +91,16 @@ def test_weights_and_values_that_one_run_lacks() -> None:
         compare_runs(a, run_of(score("other")))
 
 
+def test_the_worth_of_confidence_is_compared_and_gated() -> None:
+    def sure(right: bool) -> Run:
+        return run_of(*(replace(score(n), should_refuse=n < 10, confidence=0.2 if (n < 10) == right else 0.8) for n in range(20)))
+
+    one = of(sure(True), sure(False), "refusal_roc_auc")
+    assert (one.cases, one.a, one.b, one.difference, one.interval, one.p) == (20, 1, 0, -1, (-1, -1), None)
+    assert [one.metric for one in gate(sure(False), sure(True))] == ["refusal_best_f1", "refusal_roc_auc"]
+    assert gate(sure(True), sure(True)) == []
+
+
 def test_a_baseline_is_one_file_without_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, other = tmp_path / "good.json", tmp_path / "worse.json"
     save_baseline(GOOD, path)

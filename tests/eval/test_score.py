@@ -187,3 +187,19 @@ def test_latencies_slices_and_what_has_no_cases() -> None:
     low, high = intervals(scores)["latency_p50_ms"] or (0, 0)
     assert 1 < low < 10.5 < high < 20
     assert intervals(scores) == intervals(scores)  # seeded
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0])), min_size=2, max_size=30))
+def test_what_is_read_off_confidence_is_what_scikit_learn_says(pairs: list[tuple[bool, float]]) -> None:
+    from sklearn.metrics import precision_recall_curve, roc_auc_score
+
+    figures = aggregate([made(refuse, False, confidence) for refuse, confidence in pairs])
+    refuse, doubt = [refuse for refuse, _ in pairs], [1 - confidence for _, confidence in pairs]
+    if len(set(refuse)) == 1:
+        assert (figures["refusal_best_f1"], figures["refusal_roc_auc"]) == (None, None)
+        return
+    precision, recall, _ = precision_recall_curve(refuse, doubt)
+    best = max(2 * p * r / (p + r) if p + r else 0 for p, r in zip(precision, recall, strict=True))
+    assert figures["refusal_best_f1"] == pytest.approx(best, abs=1e-6)
+    assert figures["refusal_roc_auc"] == pytest.approx(roc_auc_score(refuse, doubt), abs=1e-6)
