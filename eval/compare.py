@@ -14,6 +14,8 @@ from kb.errors import KBError
 
 _TIMES = ("latency_ms", "retrieval_ms")  # means, compared but not gated: they tell as much of the machine as of the run
 
+_SAME = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -108,12 +110,14 @@ def _times(name: str, scores: Sequence[CaseScore]) -> tuple[np.ndarray, np.ndarr
 
 
 def _difference(name: str, ids: Sequence[str], a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> Difference:
+    # What trec_eval's or a report's last digit says is no difference.
+    b = (np.where(np.abs(b[0] - a[0]) < _SAME, a[0], b[0]), b[1])
     # A case without weight can still be won or lost: a question that is answered rightly counts nothing in the F1 of refusing.
     better = (b[0] - a[0]) * (-1 if name in LOWER_IS_BETTER else 1)
     either, both = (a[1] + b[1]) > 0, (a[1] > 0) & (b[1] > 0)
     comparable = either if name == "refusal_f1" else both
-    won = tuple(id_ for id_, up, can in zip(ids, better, comparable, strict=True) if can and up > 1e-9)
-    lost = tuple(id_ for id_, up, can in zip(ids, better, comparable, strict=True) if can and up < -1e-9)
+    won = tuple(id_ for id_, up, can in zip(ids, better, comparable, strict=True) if can and up > 0)
+    lost = tuple(id_ for id_, up, can in zip(ids, better, comparable, strict=True) if can and up < 0)
     ties = int(comparable.sum()) - len(won) - len(lost)
     a, b = (a[0][either], a[1][either]), (b[0][either], b[1][either])
     raw_a, raw_b = (float(stats.weighted_mean(*side)) for side in (a, b))

@@ -73,6 +73,9 @@ def test_equal_runs_pass_the_gate_and_worse_ones_do_not() -> None:
     assert [one.metric for one in gate(WORSE, GOOD)] == ["hit@1", "false_refusal_rate"]
     one_lost = run_of(replace(GOOD.scores[0]), score(1, hitat1=0.0, false_refusal_rate=0.0), *GOOD.scores[2:])
     assert gate(one_lost, GOOD) == []  # one of thirty may be chance
+    rounded = run_of(*(replace(one, values={name: value - 1e-6 for name, value in one.values.items()}) for one in GOOD.scores))
+    assert gate(rounded, GOOD) == []
+    assert (of(GOOD, rounded, "hit@1").lost, of(GOOD, rounded, "hit@1").ties) == ((), 30)
     slow = run_of(*(replace(one, latency_ms=1000.0) for one in GOOD.scores))
     assert gate(slow, GOOD) == []
     assert of(GOOD, slow, "latency_ms").difference == 990

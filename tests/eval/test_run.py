@@ -1,5 +1,6 @@
 """Evaluating a real knowledge base: the command, what it keeps, going on after a kill, failing answers."""
 
+import fcntl
 import json
 import time
 from collections.abc import Callable
@@ -11,10 +12,10 @@ import pytest
 import kb
 from eval import evaluate, evaluate_job, list_runs, read_run
 from eval.__main__ import main
-from eval.lines import LineHit
-from eval.run import _quote
+from eval.lines import CaseLine, LineHit
+from eval.run import _quote, _with_found
 from kb.errors import KBError
-from kb.records import Quote
+from kb.records import Chunk, Found, Hit, Quote
 from tests.eval.conftest import QUESTIONS
 
 Write = Callable[..., Path]
@@ -97,6 +98,25 @@ def test_another_run_in_the_folder_is_refused(
     (out / "cases.jsonl").write_text('{"id": 1}\n')
     with pytest.raises(KBError, match=r"cases\.jsonl:1 is damaged"):
         evaluate(kitchen, "kitchen", questions, out)
+
+
+def test_one_run_at_a_time_writes_to_a_folder(kitchen: kb.Settings, questions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with (out / "cases.jsonl").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(KBError, match="Another run is writing"):
+            evaluate(kitchen, "kitchen", questions, out)
+
+
+def test_documents_go_by_all_their_names() -> None:
+    """Twice the same document, its twin's name, and the source's name where there are several."""
+    chunk = Chunk("k-1", "k", 0, (), 1, 1, "text")
+    hits = (Hit(1, chunk, "docs", "a.md", "A", 1.0, ("zh/a.md",)), Hit(2, chunk, "docs", "a.md", "A", 0.5, ("zh/a.md",)))
+    line = CaseLine("q", "?", 1)
+    found = Found("?", 1, hits, 0.7)
+    assert _with_found(line, found, 0.1, several=False).ranked == (("a.md", "zh/a.md"),)
+    assert _with_found(line, found, 0.1, several=True).ranked == (("a.md", "zh/a.md", "docs/a.md"),)
 
 
 def test_a_case_fails_and_not_the_run(kitchen: kb.Settings, questions: Path, tmp_path: Path, capsys: Any) -> None:
