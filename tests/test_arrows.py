@@ -57,11 +57,11 @@ def test_arrows(path: Path) -> None:
 
 
 def test_ui_uses_public_names() -> None:
-    public = {"kb", "kb.records", "kb.jobs", "ingest"}
+    public = {"kb", "kb.records", "kb.jobs", "ingest", "eval"}
     for path in (ROOT / "ui").rglob("*.py"):
         for name in imports(path):
-            if name.split(".")[0] in ("kb", "ingest"):
-                assert name in public, f"{path.name} imports {name}: ui uses the names that kb and ingest export"
+            if name.split(".")[0] in ("kb", "ingest", "eval"):
+                assert name in public, f"{path.name} imports {name}: ui uses the names that kb, ingest and eval export"
 
 
 def test_importing_the_packages_is_cheap() -> None:
@@ -69,8 +69,9 @@ def test_importing_the_packages_is_cheap() -> None:
     import subprocess
     import sys
 
-    heavy = "'torch', 'chromadb', 'gradio', 'pydantic', 'langchain_core'"
-    code = f"import sys, kb, ingest, kb.__main__, ingest.__main__; print(sorted({{{heavy}}} & set(sys.modules)))"
+    heavy = "'torch', 'chromadb', 'gradio', 'pydantic', 'langchain_core', 'numpy'"
+    packages = "kb, ingest, eval, kb.__main__, ingest.__main__, eval.__main__"
+    code = f"import sys, {packages}; print(sorted({{{heavy}}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -1,0 +1,17 @@
+"""An evaluation as a job that the page starts."""
+
+from pathlib import Path
+
+from kb import jobs
+from kb.settings import Settings
+
+KIND = "eval"
+
+
+def evaluate_job(settings: Settings, kb: str, questions_path: Path) -> jobs.Job:
+    """Evaluate the knowledge base `kb` in the background; the job that runs already, if one does. Its run is in list_runs()."""
+    for job in jobs.list_jobs(settings, KIND, kb):
+        if job.alive:
+            return job
+    args = ["--kb", kb, "--questions", str(questions_path), "--data-base", str(settings.data_base)]
+    return jobs.start(settings, KIND, f"Evaluate {kb}", "eval", args, subject=kb)
