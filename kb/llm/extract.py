@@ -188,17 +188,28 @@ def _around(parts: Sequence[Unit], at: int) -> list[Unit]:
 
 
 def _quoted(chosen: Sequence[tuple[Hit, Sequence[Unit]]]) -> Quoted:
-    pieces = ["\n\n".join(map(_markdown, parts)) + f" [{hit.n}]\n\n" for hit, parts in chosen]
+    pieces = [f"{_markdown(parts)}{' ' if parts[-1].kind == 'text' else chr(10) * 2}[{hit.n}]\n\n" for hit, parts in chosen]
     return Quoted(tuple(pieces), tuple(Quote(hit.n, parts[0].start, parts[-1].end) for hit, parts in chosen), False)
 
 
-def _markdown(unit: Unit) -> str:
-    lines = unit.text.split("\n")[:_MAX_LINES]
-    if unit.kind == "text":
-        return "\n".join(f"> {line}" for line in lines)
-    if unit.kind == "code" and sum(bool(_FENCE.match(line)) for line in lines) % 2:
-        lines.append(next(fence.group(1) for line in lines if (fence := _FENCE.match(line))))
-    return "\n".join(lines)
+def _markdown(parts: Sequence[Unit]) -> str:
+    """Units that follow each other: text as one quotation, the rows of one table under one header."""
+    text = ""
+    before: Unit | None = None
+    for unit in parts:
+        lines = unit.text.split("\n")[:_MAX_LINES]
+        gap = "\n\n" if before else ""
+        if unit.kind == "text":
+            lines = [f"> {line}" for line in lines]
+            if before and before.kind == "text":
+                gap = "\n" if unit.start <= before.end + 1 else "\n>\n"
+        elif unit.kind == "code" and sum(bool(_FENCE.match(line)) for line in lines) % 2:
+            lines.append(next(fence.group(1) for line in lines if (fence := _FENCE.match(line))))
+        elif unit.kind == "row" and before and before.kind == "row" and before.text.split("\n")[:2] == lines[:2]:
+            gap, lines = "\n", lines[2:]
+        text += gap + "\n".join(lines)
+        before = unit
+    return text
 
 
 def best_quote(claim: str, hit: Hit, generation: Generation) -> Quote:

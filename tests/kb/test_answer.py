@@ -117,7 +117,8 @@ def test_documents_that_give_orders_stay_inside_the_fence(base: kb.KnowledgeBase
 
 
 @pytest.mark.parametrize(
-    ("question", "says"), [("What is the weather?", "The documents do not say."), ("今天天气怎么样", "文档中没有")]
+    ("question", "says"),
+    [("Which port does the server need for HTTPS?", "The documents do not say."), ("合并 adapter 要多久", "文档中没有")],
 )
 def test_a_model_that_finds_nothing_refuses_in_the_language_of_the_question(
     base: kb.KnowledgeBase, question: str, says: str

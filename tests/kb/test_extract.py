@@ -35,6 +35,12 @@ def test_an_indented_block_is_code_unless_it_belongs_to_a_list() -> None:
     assert [unit.kind for unit in found] == ["text", "text"]
 
 
+def test_rows_of_a_table_that_goes_on_stand_on_the_lines_that_they_have_in_the_document() -> None:
+    text = "| flag | meaning |\n|---|---|\n| --tp | GPUs |\n| --port | port |"  # the header stands further up
+    found = units(Chunk("id", "doc", 0, (), 40, 41, text))
+    assert [(unit.start, unit.end) for unit in found if "tp" in unit.text or "port" in unit.text] == [(40, 40), (41, 41)]
+
+
 def test_a_table_row_comes_with_its_header() -> None:
     found = units(chunk("| flag | meaning |\n|---|---|\n| --tp | GPUs |\n| --port | port |"))
     assert [unit.text for unit in found] == [
