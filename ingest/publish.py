@@ -3,8 +3,9 @@
 import importlib
 import multiprocessing
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
@@ -50,10 +51,7 @@ def add_generation(
             write(part)
             with report.stage("verify"):
                 progress(Progress("verify", 0, 1, "generations"))
-                checked = verifier.submit(verify, part, trusted)
-                if embedder is not None:
-                    _learn(part, embedder)
-                _result(checked)
+                _verify_elsewhere(verifier, part, trusted, partial(_learn, part, embedder))
             with report.stage("publish"):
                 _publish(name, part, number, settings)
     except BaseException:
@@ -100,19 +98,23 @@ def _start_verifier() -> None:
     importlib.import_module("chromadb.api.rust")
 
 
-def _learn(part: Path, embedder: Embedder) -> None:
-    """While another process checks the index: what it knows of its own documents, where that has become old."""
-    generation = Generation(part)
-    if generation.learned.due:
-        write_learned(part, learn(generation, embedder))
-    generation.close()
-
-
-def _result(checked: Future[None]) -> None:
+def _verify_elsewhere(verifier: ProcessPoolExecutor, part: Path, trusted: Collection[str], meanwhile: Callable[[], None]) -> None:
+    checked = verifier.submit(verify, part, trusted)
+    meanwhile()
     try:
         checked.result(_VERIFY_SECONDS)
     except (BrokenProcessPool, TimeoutError) as error:
         raise BaseError(f"The check of the new index did not end ({type(error).__name__}): the old one still serves.") from error
+
+
+def _learn(part: Path, embedder: Embedder | None) -> None:
+    """What the new generation knows of its own documents, where that is to be learned anew."""
+    if embedder is None:
+        return
+    generation = Generation(part)
+    if generation.learned.due:
+        write_learned(part, learn(generation, embedder))
+    generation.close()
 
 
 def _publish(name: str, part: Path, number: int, settings: Settings) -> None:

@@ -33,6 +33,7 @@ STEPS = (
     "kb.writer:sync",
     "kb.manifest:asdict",
     "ingest.publish:_verify_elsewhere",
+    "ingest.publish:_learn",
     "ingest.publish:_publish",
     "ingest.publish:sync",  # after the rename
     "kb.state:State.set_live",

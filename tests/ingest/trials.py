@@ -106,7 +106,7 @@ def verify_here(put: Put) -> None:
     """Check a new index in this process, which spares a second a run."""
     publish = importlib.import_module("ingest.publish")
     put(publish, "_verifier", lambda: nullcontext(SimpleNamespace(submit=lambda *_: None)))
-    put(publish, "_verify_elsewhere", lambda _, part, trusted: verify(part, trusted))
+    put(publish, "_verify_elsewhere", lambda _, part, trusted, meanwhile: (verify(part, trusted), meanwhile()))
 
 
 def before_step(step: str, call: int, act: Callable[[], None], put: Put = setattr) -> None:
