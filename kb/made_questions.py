@@ -6,10 +6,11 @@ They are there to calibrate by, so they are bags of words and not for reading.
 import random
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from kb.index import Generation
 from kb.records import Chunk
-from kb.words import CHINESE, content_words, is_chinese
+from kb.words import content_words, is_chinese
 
 _DOCUMENTS = 400  # that sentences are drawn from, at most
 _TRIED = 3  # chunks for each question wanted: some have no good sentence
@@ -17,8 +18,9 @@ _SENTENCE = re.compile(r"[\n。！？]|\. ")
 _SHORTEST, _LONGEST = 15, 160  # characters of a sentence
 _LETTERS = 0.6  # share of a sentence that are letters: less is a table or code
 _WORDS = (3, 9)  # of a question
-# People ask in other words than the document's: that share of a question's words is exchanged for words of other sentences.
-# Drawn evenly, so that the share of a question that its passage carries is spread as over real ones (their mean is .5 to .7).
+# People ask in other words than the document's: that share of a question's words is exchanged for words of foreign ones, of
+# which a large knowledge base has most somewhere and a small one has few, as with real questions. Drawn evenly, so that the
+# share of a question that its passage carries is spread as over real ones (their mean is .5 to .7).
 _EXCHANGED = (0.1, 0.6)
 _NAMES_THE_PAGE = 0.5  # share of questions that have a word of the title or heading
 
@@ -114,18 +116,19 @@ def made_questions(generation: Generation, count: int) -> list[tuple[Chunk, str]
     del chunks[_TRIED * count :]
     drawn = [(chunk, draw.choice(own)) for chunk in chunks if (own := _sentences(chunk.text))]
     drawn = [(chunk, sentence) for chunk, sentence in drawn if len(set(content_words(sentence))) >= _WORDS[0]]
-    others: dict[bool, list[str]] = {True: [], False: []}
-    for _, sentence in drawn:
-        for word in content_words(sentence):
-            others[bool(CHINESE.search(word))].append(word)
-    return [(chunk, _question(chunk, sentence, others[is_chinese(sentence)], draw)) for chunk, sentence in drawn[:count]]
+    return [(chunk, _question(chunk, sentence, _foreign_words(is_chinese(sentence)), draw)) for chunk, sentence in drawn[:count]]
+
+
+@cache
+def _foreign_words(chinese: bool) -> list[str]:
+    return [word for question in FOREIGN if is_chinese(question) == chinese for word in content_words(question)]
 
 
 def _question(chunk: Chunk, sentence: str, others: Sequence[str], draw: random.Random) -> str:
     own = list(dict.fromkeys(content_words(sentence)))
     kept = draw.sample(own, min(len(own), draw.randint(*_WORDS)))
     exchanged = draw.uniform(*_EXCHANGED)
-    asked = [draw.choice(others) if others and draw.random() < exchanged else word for word in kept]
+    asked = [draw.choice(others) if draw.random() < exchanged else word for word in kept]
     if chunk.heading and draw.random() < _NAMES_THE_PAGE:
         asked.append(draw.choice(content_words(" ".join((chunk.heading[0], chunk.heading[-1]))) or [""]))
     return " ".join(asked)

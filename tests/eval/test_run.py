@@ -120,7 +120,7 @@ def test_documents_go_by_all_their_names() -> None:
 
 
 def test_a_case_fails_and_not_the_run(kitchen: kb.Settings, questions: Path, tmp_path: Path, capsys: Any) -> None:
-    gone = kitchen.model_copy(update={"endpoint_url": "http://127.0.0.1:9/v1", "connect_seconds": 1})
+    gone = kitchen.model_copy(update={"endpoint_url": "http://127.0.0.1:9/v1", "connect_seconds": 1, "refuse_below": 0.0})
     run = evaluate(gone, "kitchen", questions, tmp_path / "run", jobs=2)
     assert set(run.failed) == {row["id"] for row in QUESTIONS}
     assert "cannot be reached" in run.failed["tea"]

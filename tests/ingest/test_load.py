@@ -279,7 +279,8 @@ def test_the_memory_of_the_libraries_is_part_of_the_limit(monkeypatch: pytest.Mo
         return "", str(reader._most_memory() // MIB)
 
     monkeypatch.setattr(foreign, "to_markdown", fill)
-    assert 800 < int(reader._serve(_request() | {"mib": 1024})["text"]) <= 1024
+    # Less than that where other tests of this process have mapped much that they do not use.
+    assert 500 < int(reader._serve(_request() | {"mib": 1024})["text"]) <= 1024
 
 
 def test_pandoc_keeps_within_the_memory_limit(loader: Loader, tmp_path: Path) -> None:
