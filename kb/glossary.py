@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kb.words import CHINESE, STOP_EN, STOP_ZH, cut_chinese, words
+from kb.words import STOP_EN, STOP_ZH, cut_chinese, singular, words
 
 _ROUNDS = 6
 _DOUBT = 0.5  # counts as this much of other evidence: what was seen once is less sure
@@ -21,7 +21,7 @@ _MOST = 3  # translations of a word
 WIDENED = 0.6  # weight of a translation that is certain, beside the word that was asked
 
 _RUN = re.compile(r"[\u4e00-\u9fff]+")
-_ENGLISH = re.compile(r"[a-z][a-z\-]{2,}")
+_ENGLISH = re.compile(r"(?<![\w\-./])[a-z][a-z\-]{2,}(?![\w\-/])")
 Translations = dict[str, list[tuple[str, float]]]
 
 
@@ -62,10 +62,10 @@ def mine(pairs: Iterable[tuple[str, str]]) -> Glossary:
     lines = [(chinese, english) for one, other in pairs if (chinese := _chinese(one)) and (english := _english(other, one))]
     if not lines:
         return Glossary()
-    rows, columns, line = _cooccurrences(lines)
-    chinese_words, row = np.unique(rows, return_inverse=True)
-    english_words, column = np.unique(columns, return_inverse=True)
-    pair, of = np.unique(row.astype(np.int64) * len(english_words) + column, return_inverse=True)
+    chinese_words = _numbered(word for chinese, _ in lines for word in chinese)
+    english_words = _numbered(word for _, english in lines for word in english)
+    row, column, line = _cooccurrences(lines, chinese_words, english_words)
+    pair, of = np.unique(row * len(english_words) + column, return_inverse=True)
     first, second = pair // len(english_words), pair % len(english_words)
     by_english = np.unique(line * len(english_words) + column, return_inverse=True)[1]
     by_chinese = np.unique(line * len(chinese_words) + row, return_inverse=True)[1]
@@ -74,12 +74,13 @@ def mine(pairs: Iterable[tuple[str, str]]) -> Glossary:
     worth, seen = np.sqrt(forward * backward), np.minimum(seen, seen_back)
     to_english: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
     to_chinese: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    names = list(chinese_words), list(english_words)
     for at in np.argsort(-worth, kind="stable"):
         if worth[at] < _LEAST:
             break
         if seen[at] < _SEEN:
             continue
-        one, other = str(chinese_words[first[at]]), str(english_words[second[at]])
+        one, other = names[0][first[at]], names[1][second[at]]
         for translations, word, into in ((to_english, one, other), (to_chinese, other, one)):
             if len(translations[word]) < _MOST:
                 translations[word].append((into, round(float(worth[at]), 3)))
@@ -93,15 +94,22 @@ def _chinese(text: str) -> list[str]:
 
 def _english(text: str, chinese: str) -> list[str]:
     """The English words of a line, but for those that the Chinese line has too: they explain themselves."""
-    own = {word for word in words(text) if _ENGLISH.fullmatch(word) and word not in STOP_EN}
-    return sorted(own.difference(words(CHINESE.sub(" ", chinese))))
+    found = set(_ENGLISH.findall(text.lower())).difference(_ENGLISH.findall(chinese.lower()), STOP_EN)
+    return sorted(found.union(map(singular, found)))
 
 
-def _cooccurrences(lines: list[tuple[list[str], list[str]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every pair of a Chinese and an English word of a line: the one, the other, and the line's number."""
-    rows = np.concatenate([np.repeat(np.array(chinese), len(english)) for chinese, english in lines])
-    columns = np.concatenate([np.tile(np.array(english), len(chinese)) for chinese, english in lines])
-    line = np.concatenate([np.full(len(c) * len(e), n, np.int64) for n, (c, e) in enumerate(lines)])
+def _numbered(found: Iterable[str]) -> dict[str, int]:
+    return {word: n for n, word in enumerate(dict.fromkeys(found))}
+
+
+def _cooccurrences(
+    lines: list[tuple[list[str], list[str]]], chinese_words: dict[str, int], english_words: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every pair of a Chinese and an English word of a line: the one, the other, and the line, by their numbers."""
+    numbers = [([chinese_words[w] for w in chinese], [english_words[w] for w in english]) for chinese, english in lines]
+    rows = np.concatenate([np.repeat(np.array(chinese, np.int64), len(english)) for chinese, english in numbers])
+    columns = np.concatenate([np.tile(np.array(english, np.int64), len(chinese)) for chinese, english in numbers])
+    line = np.concatenate([np.full(len(c) * len(e), n, np.int64) for n, (c, e) in enumerate(numbers)])
     return rows, columns, line
 
 

@@ -7,7 +7,7 @@ from kb.index import Generation
 from kb.learned import Learned
 from kb.made_questions import FOREIGN, made_questions
 from kb.records import document_of
-from kb.retrieve import Legs, search
+from kb.retrieve import Legs, search_each
 from kb.twins import aligned_lines
 
 _TWINS = 2000  # pairs of documents a glossary is mined from, at most
@@ -23,12 +23,12 @@ def learn(generation: Generation, embedder: Embedder) -> Learned:
     made = made_questions(generation, _OWN)
     if len(made) < _FEWEST:
         return Learned(glossary, BY_WORDS_ALONE, generation.manifest.chunks)
-    own = [search(question, (), generation, glossary, embedder) for _, question in made]
+    own = search_each([question for _, question in made], generation, glossary, embedder)
+    foreign = search_each(FOREIGN, generation, glossary, embedder)
     twins = generation.catalog.twins([chunk.document for chunk, _ in made])
     without = [
         _without(legs, {chunk.document, twins.get(chunk.document, "")}) for (chunk, _), legs in zip(made, own, strict=True)
     ]
-    foreign = [search(question, (), generation, glossary, embedder) for question in FOREIGN]
     calibration = calibrate(*([legs.signals for legs in kind] for kind in (own, without, foreign)))
     return Learned(glossary, calibration, generation.manifest.chunks)
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from kb.confidence import signals
 from kb.embed import Embedder
 from kb.fold import Passage, fold
@@ -48,13 +50,36 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
     return question[:MAX_QUESTION], [turn.content[:MAX_QUESTION] for turn in history if turn.role == "user"]
 
 
+class _Query(NamedTuple):
+    """A question as the legs want it: its words with their weights; what is embedded, and how much of that the model knows."""
+
+    weighted: dict[str, float]
+    spoken: str
+    known: float
+
+
 def search(question: str, before: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> Legs:
     """Ask both legs for a question, together with the questions before it."""
-    weighted = weighted_words(question, before)
-    by_words = generation.by_words(glossary.widened(weighted), DEPTH)
+    query = _query(question, before, glossary, embedder)
+    return _legs(query, embedder.query(query.spoken), generation, glossary)
+
+
+def search_each(questions: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> list[Legs]:
+    """Ask both legs for each of many questions: their vectors are computed together."""
+    queries = [_query(question, (), glossary, embedder) for question in questions]
+    vectors = embedder.queries([query.spoken for query in queries])
+    return [_legs(query, vector, generation, glossary) for query, vector in zip(queries, vectors, strict=True)]
+
+
+def _query(question: str, before: Sequence[str], glossary: Glossary, embedder: Embedder) -> _Query:
     spoken, known = _as_the_model_reads("\n".join((*before, question)), glossary, embedder)
-    by_vector = generation.by_vector(embedder.query(spoken), DEPTH)
-    return Legs(by_words, by_vector, known, Worth(weighted, generation, glossary).unknown)
+    return _Query(weighted_words(question, before), spoken, known)
+
+
+def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: Glossary) -> Legs:
+    by_words = generation.by_words(glossary.widened(query.weighted), DEPTH)
+    by_vector = generation.by_vector(vector, DEPTH)
+    return Legs(by_words, by_vector, query.known, Worth(query.weighted, generation, glossary).unknown)
 
 
 def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:

@@ -54,7 +54,7 @@ def _jieba() -> Any:
     return cutter
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     """Fold the English plural; more stemming than that joins identifiers that differ."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
@@ -70,9 +70,9 @@ def _forms(whole: str) -> list[str]:
     for segment in _SEGMENT.findall(bare):
         lower = segment.lower()
         camel = _CAMEL.findall(segment)
-        forms += [lower, _singular(lower), *_LETTERS.findall(lower)]
+        forms += [lower, singular(lower), *_LETTERS.findall(lower)]
         if len(camel) > 1 and sum(map(len, camel)) >= 6:
-            forms += [_singular(part.lower()) for part in camel]
+            forms += [singular(part.lower()) for part in camel]
     return list(dict.fromkeys(forms))
 
 
