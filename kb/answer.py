@@ -9,9 +9,10 @@ from contextlib import aclosing
 from kb.base import KnowledgeBase
 from kb.errors import KBError
 from kb.index import Generation
-from kb.llm.extract import Quoted, best_quote, quote, refusal
+from kb.llm.extract import Quoted, best_quote, quote
 from kb.prompt import NOT_FOUND, messages
 from kb.records import Done, Event, Failed, Found, Quote, Token, Turn
+from kb.refusal import refusal
 from kb.retrieve import asked
 from kb.settings import Settings
 from kb.words import is_chinese
@@ -31,22 +32,23 @@ async def ask(
     try:
         generation, found = await asyncio.to_thread(base.find, question, history, snapshot)
         yield found
+        text, refused = "", False
         quotes: tuple[Quote, ...] = ()
-        if found.confidence < settings.refuse_below or not found.hits:
-            [text], refused = refusal(question, bool(found.hits)).pieces, True
-            yield Token(text)
-        elif settings.endpoint_url:
-            text, refused = "", False
+        sure = bool(found.hits) and found.confidence >= settings.refuse_below
+        if sure and settings.endpoint_url:
             async with aclosing(_generate(question, history, found, settings)) as pieces:
                 async for piece, refuses in pieces:
                     text, refused = text + piece, refuses
                     yield Token(piece)
             quotes = () if refused else await asyncio.to_thread(_cited, text, found, generation)
-        else:
+        elif sure:
             quoted = await asyncio.to_thread(_quote, question, history, found, generation)
             for piece in quoted.pieces:
                 yield Token(piece)
-            text, quotes, refused = "".join(quoted.pieces).strip(), quoted.quotes, quoted.refused
+            text, quotes = "".join(quoted.pieces).strip(), quoted.quotes
+        if not text:
+            text, refused = refusal(asked(question, ())[0], found, generation, settings.refuse_below), True
+            yield Token(text)
         yield Done(text, refused, quotes, round(time.monotonic() - started, 3))
     except KBError as error:
         yield Failed(str(error))

@@ -7,6 +7,7 @@ in fp16 as it is. Either way a vector has unit length, and the fingerprint does 
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ from kb.settings import Settings
 _BUILTIN_TOKENS = 96
 _CPU_BATCH = 4  # the fastest on CPUs with few cores, measured with sorted lengths
 _CUDA_BATCH = 512
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,18 @@ class Embedder:
         return self.queries([text])[0]
 
 
-@lru_cache(maxsize=2)
 def load_embedder(settings: Settings) -> Embedder:
     """The embedder that `settings` name; kept, so that further calls cost nothing.
 
     Raises:
         ModelError: the model is not there, is not what it should be, or has no safetensors weights.
     """
+    with _loading:  # two threads that converted it at once failed both
+        return _load(settings)
+
+
+@lru_cache(maxsize=2)
+def _load(settings: Settings) -> Embedder:
     model, folder = locate(settings)
     device = _device(settings)
     home = converted_home(settings, folder)

@@ -17,11 +17,12 @@ from kb.glossary import Glossary
 from kb.index import Generation
 from kb.places import lies_in
 from kb.records import Found, Turn
-from kb.words import content_words, is_chinese, weighted_words
+from kb.words import content_words, is_chinese, possible_words, weighted_words
 from kb.worth import Worth
 
 DEPTH = 60  # candidates a leg
 VECTOR_WEIGHT = 0.3  # beside 1 for words
+OTHER_CUT = 0.6  # of a Chinese word that the documents have and the dictionary cut otherwise
 ELSEWHERE = 0.6  # of its score, for a passage that does not lie where the question says
 PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
@@ -51,9 +52,12 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
 
 
 class _Query(NamedTuple):
-    """A question as the legs want it: its words with their weights; what is embedded, and how much of that the model knows."""
+    """A question as the legs want it: its words with their weights, and what else could be cut out of it; what is embedded, and
+    how much of that the model knows.
+    """
 
     weighted: dict[str, float]
+    possible: set[str]
     spoken: str
     known: float
 
@@ -72,12 +76,13 @@ def search_each(questions: Sequence[str], generation: Generation, glossary: Glos
 
 
 def _query(question: str, before: Sequence[str], glossary: Glossary, embedder: Embedder) -> _Query:
-    spoken, known = _as_the_model_reads("\n".join((*before, question)), glossary, embedder)
-    return _Query(weighted_words(question, before), spoken, known)
+    whole = "\n".join((*before, question))
+    return _Query(weighted_words(question, before), possible_words(whole), *_as_the_model_reads(whole, glossary, embedder))
 
 
 def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: Glossary) -> Legs:
-    by_words = generation.by_words(glossary.widened(query.weighted), DEPTH)
+    other_cuts = {word: OTHER_CUT for word in query.possible if generation.frequency(word)}
+    by_words = generation.by_words(glossary.widened(other_cuts | query.weighted), DEPTH)
     by_vector = generation.by_vector(vector, DEPTH)
     return Legs(by_words, by_vector, query.known, Worth(query.weighted, generation, glossary).unknown)
 

@@ -61,6 +61,7 @@ class ChatTab:
         gr.on([question.submit, send.click], run.ask, [question, conversation, kb], view, **_HERE)
         verb("ask").click(run.ask, [value, conversation, kb], view, **_HERE)
         verb("retry").click(run.retry, [conversation, kb], view, **_HERE)
+        verb("anyway").click(run.anyway, [conversation, kb], view, **_HERE)
         # Its own queue: a stop must not wait for the answers it is meant to end.
         stop.click(run.stop, None, None, concurrency_limit=None, **_HERE)
         verb("new").click(run.new, [kb], view, **_HERE)

@@ -121,7 +121,15 @@ class Conversations:
             async for view in views:
                 yield view
 
-    async def retry(self, conversation: str, kb: str | None, request: gr.Request) -> AsyncGenerator[View, None]:
+    async def anyway(self, conversation: str, kb: str | None, request: gr.Request) -> AsyncGenerator[View, None]:
+        """Answer the last question, which was refused, from what was found."""
+        async with aclosing(self.retry(conversation, kb, request, anyway=True)) as views:
+            async for view in views:
+                yield view
+
+    async def retry(
+        self, conversation: str, kb: str | None, request: gr.Request, anyway: bool = False
+    ) -> AsyncGenerator[View, None]:
         """Answer the last question of the conversation again, in place of what stands there."""
         stored = self._guarded(self.core.state.messages, conversation, owner(request)) or []
         asked = [at for at, message in enumerate(stored) if message.role == "user"]
@@ -131,7 +139,7 @@ class Conversations:
             yield View()
             return
         question = stored[asked[-1]].content
-        async with aclosing(self._answer(question, conversation, kb, asked[-1], request)) as views:
+        async with aclosing(self._answer(question, conversation, kb, asked[-1], request, anyway)) as views:
             async for view in views:
                 yield view
 
@@ -142,7 +150,7 @@ class Conversations:
             run.stop()
 
     async def _answer(
-        self, question: str, conversation: str, kb: str | None, keep: int | None, request: gr.Request
+        self, question: str, conversation: str, kb: str | None, keep: int | None, request: gr.Request, anyway: bool = False
     ) -> AsyncGenerator[View, None]:
         # At once, before anything is awaited: a second question from this tab is refused from now on.
         tab = tab_of(request)
@@ -160,7 +168,7 @@ class Conversations:
                 stop=gr.Button(visible=True),
             )
             turns = [Turn(message.role, message.content) for message in history]
-            async with aclosing(follow(run, self.core.answer(question, turns, base, snapshot))) as steps:
+            async with aclosing(follow(run, self.core.answer(question, turns, base, snapshot, anyway))) as steps:
                 sources_of = 0
                 async for _ in steps:
                     # The panel is drawn when the passages are found, not with every word.

@@ -51,8 +51,12 @@ class Core:
                 self._bases[name] = kb.KnowledgeBase.open(name, self.settings)
             return self._bases[name]
 
-    def answer(self, question: str, history: Sequence[Turn], base: Any, snapshot: Any) -> AsyncIterator[Event]:
-        return kb.ask(question, history, base, self.settings, snapshot)
+    def answer(
+        self, question: str, history: Sequence[Turn], base: Any, snapshot: Any, anyway: bool = False
+    ) -> AsyncIterator[Event]:
+        """`anyway`: from what was found, however unsure it is that this answers."""
+        settings = self.settings.model_copy(update={"refuse_below": 0.0}) if anyway else self.settings
+        return kb.ask(question, history, base, settings, snapshot)
 
     @property
     def model(self) -> str:

@@ -9,6 +9,7 @@ from ui.render import Child, Html, el, icon, join, link, markdown
 from ui.words import Words
 
 MAX_LISTED = 200
+_ALSO = 3  # other places of a passage that are named
 
 
 def place(source: str, path: str, several_sources: bool) -> str:
@@ -55,6 +56,8 @@ def answer(
     prose = el("div", markdown(text, _citation(ordinal, hits)), class_="prose-text") if text else None
     if refused:
         body.append(el("div", icon("nothing"), prose or words("chat.refused"), class_="refused"))
+        if last and hits:
+            body.append(el("p", link("#do:anyway:", words("chat.anyway"), class_="anyway"), class_="note"))
     elif prose:
         body.append(prose)
     if stopped:
@@ -215,6 +218,7 @@ def _card(words: Words, ordinal: int, hit: Hit, quotes: Sequence[Quote], *, seve
         el("div", heading, class_="heading-path") if heading else None,
         el("a", _excerpt(hit, quotes), href=href, class_="excerpt", tabindex="-1"),
         el("div", lines(words, hit.chunk.start, hit.chunk.end), class_="lines"),
+        el("div", words("source.also", paths=", ".join(hit.also[:_ALSO])), class_="also") if hit.also else None,
         class_="card cited" if cited else "card",
     )
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from kb.index import Generation
 from kb.records import Chunk, Hit, Quote
-from kb.words import is_chinese, weighted_words
+from kb.words import weighted_words
 from kb.worth import Worth
 
 _MAX_QUOTES = 3
@@ -43,11 +43,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """The answer as Markdown pieces, what it quotes, and whether it says that nothing fits."""
+    """The answer as Markdown pieces, and what it quotes; none where there is nothing to quote."""
 
-    pieces: tuple[str, ...]
-    quotes: tuple[Quote, ...]
-    refused: bool
+    pieces: tuple[str, ...] = ()
+    quotes: tuple[Quote, ...] = ()
 
 
 def units(chunk: Chunk) -> list[Unit]:
@@ -126,15 +125,6 @@ def _sentences(unit: Unit) -> Iterator[Unit]:
             yield Unit("text", text, start, start + text.count("\n"))
 
 
-def refusal(question: str, near: bool) -> Quoted:
-    """Say that nothing answers `question`; `near`: passages are listed with it."""
-    if is_chinese(question):
-        text = "文档中没有找到这个问题的答案。" + ("下面是最接近的段落。" if near else "")
-    else:
-        text = "The documents do not answer this." + (" The nearest passages are listed with the sources." if near else "")
-    return Quoted((text,), (), True)
-
-
 def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
     """Quote what answers `question`, asked after the questions `before`, out of `hits`: from one page, to read as one."""
     worth = Worth(weighted_words(question, before), generation)
@@ -145,7 +135,7 @@ def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation:
         for at, unit in enumerate(parts[hit.n]):
             scored.append((_score(unit, worth, above) + _PASSAGE * hit.score / (hits[0].score or 1), hit, at))
     if not scored:
-        return refusal(question, bool(hits))
+        return Quoted()
     scored.sort(key=lambda entry: -entry[0])
     return _quoted([(hit, _around(parts[hit.n], at)) for hit, at in _choose(scored)])
 
@@ -189,7 +179,7 @@ def _around(parts: Sequence[Unit], at: int) -> list[Unit]:
 
 def _quoted(chosen: Sequence[tuple[Hit, Sequence[Unit]]]) -> Quoted:
     pieces = [f"{_markdown(parts)}{' ' if parts[-1].kind == 'text' else chr(10) * 2}[{hit.n}]\n\n" for hit, parts in chosen]
-    return Quoted(tuple(pieces), tuple(Quote(hit.n, parts[0].start, parts[-1].end) for hit, parts in chosen), False)
+    return Quoted(tuple(pieces), tuple(Quote(hit.n, parts[0].start, parts[-1].end) for hit, parts in chosen))
 
 
 def _markdown(parts: Sequence[Unit]) -> str:

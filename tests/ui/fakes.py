@@ -134,7 +134,9 @@ class FakeCore(Core):
             raise BaseError(f"There is no knowledge base {name!r}.")
         return self.bases[name]
 
-    async def answer(self, question: str, history: Sequence[Turn], base: Any, snapshot: Any) -> AsyncIterator[Event]:
+    async def answer(
+        self, question: str, history: Sequence[Turn], base: Any, snapshot: Any, anyway: bool = False
+    ) -> AsyncIterator[Event]:
         self.asked.append((question, tuple(history)))
         ended = "early"
         try:

@@ -106,7 +106,7 @@ async function follow(link) {
     clicked = link;
     following = false;
   }
-  if (verb === "retry") exchange = "";
+  if (verb === "retry" || verb === "anyway") exchange = "";
   if (verb === "sources") document.body.classList.add("sources-open");
   if (verb === "conversation" || verb === "new") document.body.classList.remove("side-open", "sources-open", "reading");
   press(verb, value);
