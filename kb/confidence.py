@@ -18,7 +18,7 @@ Ranked = Sequence[tuple[str, float]]
 PRIOR = (1.2, -0.6, 0.9, 0.6)  # of the signals, in standard deviations; set on questions about one corpus, see decisions
 _HOLD = 20.0  # how strongly the prior is held to, where each kind of question counts as _EACH
 _EACH = 100.0
-_WITHOUT_ITS_DOCUMENT = 0.5  # weight of such a question: another document may answer it
+_WITHOUT_ITS_DOCUMENT = 0.6  # weight of such a question: another document may answer it
 _ROUNDS = 30
 
 
