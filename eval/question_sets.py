@@ -102,7 +102,8 @@ def _write_new(path: Path, lines: Sequence[str]) -> None:
 def _row(case: Case) -> dict[str, Any]:
     """A case as a row that read_cases() reads, as far as it was made from one."""
     gold = [{"doc_id": doc_id, "span": span} for doc_id, span in case.gold_spans]
-    row: dict[str, Any] = {"id": case.id, "question": case.question, "lang": case.lang}
+    row: dict[str, Any] = {"id": case.id, "question": case.question}
+    row |= {"lang": case.lang} if case.lang else {}
     row |= {"gold_doc_ids": list(case.gold_doc_ids)} if case.gold_doc_ids else {}
     row |= {"gold": gold} if gold else {}
     row |= {"answer_keys": list(case.answer_keys)} if case.answer_keys else {}
