@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from eval.aggregate import aggregate, slice_intervals
     from eval.cases import Case, CaseSet, Problem, read_cases
     from eval.compare import Comparison, Difference, compare_runs, gate
-    from eval.faults import faults, rank
     from eval.jobs import evaluate_job
     from eval.lines import CaseLine
     from eval.make import make_questions
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from eval.run import evaluate
     from eval.runs import Run, RunInfo, list_runs, read_questions, read_run
     from eval.score import CaseScore, score_cases
+    from eval.verdict import faults, rank
 
 __all__ = [
     "Case",
@@ -58,7 +58,7 @@ __getattr__ = lazy_names(
         "eval.aggregate": "aggregate slice_intervals",
         "eval.cases": "Case CaseSet Problem read_cases",
         "eval.compare": "Comparison Difference compare_runs gate",
-        "eval.faults": "faults rank",
+        "eval.verdict": "faults rank",
         "eval.jobs": "evaluate_job",
         "eval.lines": "CaseLine",
         "eval.make": "make_questions",

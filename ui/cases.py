@@ -8,6 +8,10 @@ from ui.transcript import lines
 from ui.words import Words
 
 MAX_ROWS = 200
+_COLUMNS = (
+    *("evaluate.question", "evaluate.rank", "evaluate.refused"),
+    *("evaluate.confidence", "evaluate.cited", "evaluate.seconds"),
+)
 FILTERS: dict[str, Callable[[CaseScore], bool]] = {
     "all": lambda score: True,
     "wrong": lambda score: bool(faults(score)),
@@ -18,10 +22,7 @@ FILTERS: dict[str, Callable[[CaseScore], bool]] = {
 
 def counts(words: Words, run: Run) -> list[tuple[str, str]]:
     """Choices of the filter: (label with count, code)."""
-    return [
-        (f"{words(f'evaluate.filter.{code}')} ({sum(map(shown, run.scores)):,})", code)  # words("evaluate.filter.all") and so on
-        for code, shown in FILTERS.items()
-    ]
+    return [(f"{words(f'evaluate.filter.{code}')} ({sum(map(shown, run.scores)):,})", code) for code, shown in FILTERS.items()]
 
 
 def table(words: Words, run: Run, which: str) -> Html:
@@ -29,8 +30,7 @@ def table(words: Words, run: Run, which: str) -> Html:
     kept = [(n, score) for n, score in enumerate(run.scores) if FILTERS[which](score)]
     if not kept:
         return el("p", words("evaluate.filter.none"), class_="empty")
-    names = ("question", "rank", "refused", "confidence", "cited", "seconds")
-    head = el("tr", [el("th", words(f"evaluate.{name}")) for name in names])
+    head = el("tr", [el("th", words(key)) for key in _COLUMNS])
     rows = [_row(words, n, score, (run.lines or {}).get(score.id)) for n, score in kept[:MAX_ROWS]]
     hidden = len(kept) - MAX_ROWS
     more = el("p", words("evaluate.filter.more", count=f"{hidden:,}"), class_="empty") if hidden > 0 else None

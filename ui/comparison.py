@@ -13,18 +13,8 @@ MAX_MOVED = 50
 def table(words: Words, comparison: Comparison, a: str, asked: Mapping[str, tuple[int, str]]) -> Html:
     """`a`: what the first run is called; `asked`: id → (place in the second run, question)."""
     known = [one for one in comparison.differences if one.difference is not None]
-    names = ("metric", "difference", "between", "wlt")
-    titles = {name: words(f"evaluate.{name}") for name in names}
-    head = el(
-        "tr",
-        el("th", titles["metric"]),
-        el("th", "A"),
-        el("th", "B"),
-        el("th", titles["difference"]),
-        el("th", titles["between"]),
-        el("th", "p"),
-        el("th", titles["wlt"]),
-    )
+    titles = (words("evaluate.difference"), words("evaluate.between"), "p", words("evaluate.wlt"))
+    head = el("tr", [el("th", title) for title in (words("evaluate.metric"), "A", "B", *titles)])
     body = el("tbody", [_row(words, one) for one in known])
     said = words("evaluate.compare.said", a=a, cases=f"{comparison.cases:,}")
     moved = [_moved(words, one, asked) for one in known if (one.won or one.lost) and not one.metric.endswith("_ms")]

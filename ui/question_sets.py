@@ -18,7 +18,7 @@ SKIP = gr.skip()
 COUNT, MOST = 40, 200  # questions to make
 MAX_TEXT = 4000
 BETWEEN = " | "  # of the answer keys of one question
-COLUMNS = 5
+_COLUMNS = ("evaluate.keep", "evaluate.question", "evaluate.keys", "evaluate.document", "evaluate.passage")
 _HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _EXAMPLE = """{"id": "1", "question": "When is it closed?", "gold": [{"doc_id": "rules.md", "span": "closed on Sundays"}], \
 "answer_keys": ["Sunday"]}
@@ -69,11 +69,10 @@ class QuestionSets:
                 )
                 make = gr.Button(words("evaluate.make.go"), elem_id="make-go", scale=0)
             rows = gr.Dataframe(
-                headers=[words(f"evaluate.{column}") for column in ("keep", "question", "keys", "document", "passage")],
+                headers=[words(key) for key in _COLUMNS],
                 datatype=["bool", "str", "str", "str", "str"],
                 type="array",
-                column_limits=(COLUMNS, COLUMNS),
-                column_widths=["70px", "340px", "150px", "160px", "300px"],
+                column_widths=["100px", "340px", "150px", "160px", "300px"],
                 interactive=True,
                 visible=False,
                 wrap=True,
@@ -151,7 +150,7 @@ class QuestionSets:
     def _cases(self, rows: list[Any]) -> list[Case]:
         cases = []
         for number, row in enumerate(rows, start=1):
-            keep, *texts = row if isinstance(row, list) and len(row) == COLUMNS else [False] * COLUMNS
+            keep, *texts = row if isinstance(row, list) and len(row) == len(_COLUMNS) else [False] * len(_COLUMNS)
             if keep is not True and str(keep).lower() != "true":
                 continue
             question, keys, document, span = (str(text or "").strip()[:MAX_TEXT] for text in texts)

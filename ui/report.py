@@ -1,5 +1,6 @@
 """A run as HTML: the figures that matter as tiles, the parts of the set as a table and as bars, the history of a figure."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,9 @@ Intervals = Mapping[str, tuple[float, float] | None]
 
 def metric(words: Words, name: str) -> str:
     """What a metric is called; those that only some sets have by their own name."""
+    head, _, category = name.partition("refusal_recall_")
+    if category and not head:
+        return f"{words('metric.refusal_recall')}: {category}"
     return words(f"metric.{name}") if f"metric.{name}" in WORDS else name
 
 
@@ -35,10 +39,13 @@ def figure(name: str, value: float | None, *, sign: bool = False) -> str:
     """A value as people read it; `sign`: a difference."""
     if value is None:
         return "–"
-    plus = "+" if sign else ""
     if name.endswith("_ms"):
-        return f"{value / 1000:{plus}.1f} s" if abs(value) >= 10_000 else f"{value:{plus},.0f} ms"
-    return f"{value:{plus}.2f}" if name in _PLAIN else f"{100 * value:{plus}.0f} %"
+        shown = f"{value / 1000:+.1f} s" if abs(value) >= 10_000 else f"{value:+,.0f} ms"
+    else:
+        shown = f"{value:+.2f}" if name in _PLAIN else f"{100 * value:+.0f} %"
+    if not sign or not re.search("[1-9]", shown):
+        return shown[1:]
+    return shown.replace("-", "−")
 
 
 def moment(when: float) -> str:

@@ -11,9 +11,9 @@ import ingest
 import kb
 from eval import evaluate, find_set, keep_set, list_sets, make_questions, read_cases, read_questions, save_set
 from eval.__main__ import main
-from eval.faults import faults, rank
 from eval.make import GAP, sentences
 from eval.score import CaseScore
+from eval.verdict import faults, rank
 from kb.errors import KBError, SourceError
 
 PANTRY = {
