@@ -15,7 +15,7 @@ from kb import KBError
 from tests.ui.attacks import PAYLOADS
 from tests.ui.conftest import a_core
 from tests.ui.fakes import FakeCore, a_job
-from ui import cases, comparison, report
+from ui import cases, report
 from ui.evaluate import EvaluateTab
 from ui.question_sets import QuestionSets
 from ui.question_sets import View as SetsView
@@ -24,8 +24,10 @@ from ui.words import Words
 
 EN, ZH = Words("en"), Words("zh")
 ROWS: list[dict[str, Any]] = [
-    {"id": "boil", "question": "How long do noodles boil?", "answer_keys": ["four"], "gold": [{"doc_id": "guide.md", "span": "Boil"}]},
-    {"id": "keep", "question": "面条怎么保存？", "answer_keys": ["dry"], "gold": [{"doc_id": "guide.md", "span": "Keep the noodles"}],
+    {"id": "boil", "question": "How long do noodles boil?", "answer_keys": ["four"],
+     "gold": [{"doc_id": "guide.md", "span": "Boil"}]},
+    {"id": "keep", "question": "面条怎么保存？", "answer_keys": ["dry"],
+     "gold": [{"doc_id": "guide.md", "span": "Keep the noodles"}],
      "history": [{"role": "user", "content": "说说面条"}]},
     {"id": "off", "question": "Who won?", "answerable": False},
     {"id": "moon", "question": "And the moon?", "answerable": False},
@@ -108,8 +110,8 @@ def test_cancel(core: FakeCore, tab: EvaluateTab) -> None:
     assert "Cancelled" in tab.cancel("default").job
 
 
-@pytest.mark.parametrize(("kb", "questions"), [(None, "guide"), ("", "guide"), ("default", ""), ("default", None), ("no", "guide"),
-                                               ("default", "../guide"), ("../default", "guide")])  # fmt: skip
+@pytest.mark.parametrize("kb", ["default", "no", "../default", "", None])
+@pytest.mark.parametrize("questions", ["", None, "unknown", "../guide", "\x00"])
 def test_only_what_is_there_is_run(core: FakeCore, tab: EvaluateTab, kb: Any, questions: Any) -> None:
     with pytest.warns(UserWarning):
         assert tab.run(kb, questions) == View()
@@ -210,7 +212,7 @@ def test_two_runs_are_compared_and_a_figure_followed(core: FakeCore, tab: Evalua
     with pytest.warns(UserWarning, match="not there"):
         tab.results.compare("bb", "other")
     assert "clip-path" in tab.results.follow("bb", "latency_p95_ms")
-    assert "50 %" in tab.results.follow("bb", "no such metric: hit@1 instead") or "100 %" in tab.results.follow("bb", "x")
+    assert tab.results.follow("bb", "no such metric") == tab.results.follow("bb", "hit@1")
 
 
 @pytest.mark.parametrize("payload", [text for text in PAYLOADS if 0 < len(text) < 1000 and "\x00" not in text and text.strip()])
@@ -297,4 +299,3 @@ def test_figures_read_well() -> None:
     assert report.figure("latency_p95_ms", 12_345) == "12.3 s"
     assert report.metric(EN, "refusal_recall_off_topic") == "Unanswerable refused: off_topic"
     assert report.metric(EN, "faithfulness") == "faithfulness"
-    assert comparison.MAX_MOVED > 0
