@@ -72,7 +72,7 @@ class QuestionSets:
                 headers=[words(key) for key in _COLUMNS],
                 datatype=["bool", "str", "str", "str", "str"],
                 type="array",
-                column_widths=["100px", "340px", "150px", "160px", "300px"],
+                column_widths=["124px", "340px", "150px", "160px", "300px"],
                 interactive=True,
                 visible=False,
                 wrap=True,
