@@ -152,9 +152,10 @@ def _info(path: Path) -> RunInfo | None:
     folder = path.parent
     try:
         header = json.loads(path.read_text("utf-8"))
-        cases = (folder / LINES).read_bytes().count(b"\n") if (folder / LINES).is_file() else 0
+        finished = (folder / REPORT).is_file()
+        cases = header["cases"] if finished else (folder / LINES).read_bytes().count(b"\n") if (folder / LINES).is_file() else 0
         model = header["settings"].get("endpoint_model", "") if header["settings"]["answers"] == "endpoint" else ""
         return RunInfo(folder, header["kb"], header["generation"], header["questions"], header["started"], cases, header["cases"],
-                       (folder / REPORT).is_file(), header["questions_sha256"], model)  # fmt: skip
+                       finished, header["questions_sha256"], model)  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -75,7 +75,9 @@ class EvaluateTab:
             self.core.evaluate(kb, questions)
         except KBError as error:
             return _said(str(error))
-        return self._job_view(self._job(kb))._replace(first=gr.Button(visible=False))
+        return self._job_view(self._job(kb))._replace(
+            first=gr.Button(visible=False), go=gr.Button(interactive=False, variant="primary")
+        )
 
     def run_first(self) -> View:
         """The questions that came with InternKB, asked of the knowledge base about it."""
@@ -128,7 +130,7 @@ class EvaluateTab:
             ),
             first=gr.Button(visible=fresh),
             sets=self.sets.choices(own[0].questions if own else GUIDE),
-            go=upper.go,
+            go=gr.Button(interactive=not (job and job.alive), variant="secondary" if fresh else "primary"),
             job=upper.job,
             seen=upper.seen,
             timer=upper.timer,

@@ -46,6 +46,7 @@ class Results:
     def __init__(self, core: Core, words: Words) -> None:
         self.core = core
         self.words = words
+        self._by_part: dict[tuple[str, float], dict[str, Any]] = {}  # (folder, start) of a run → intervals of its parts
 
     def build(self, value: gr.Textbox, upper: list[Any]) -> list[Any]:
         """Draw into the present Blocks context; `value` is that of a clicked link. Returns the components of a View.
@@ -155,7 +156,7 @@ class Results:
             runs=gr.Dropdown(
                 choices=[(report.run_label(one), one.folder.name) for one in every if one.kb == info.kb], value=chosen
             ),
-            report=carry(report.report(words, run, slice_intervals(run.scores, report.BARS))),
+            report=carry(report.report(words, run, self._intervals(info, run))),
             which=gr.Dropdown(choices=cases.counts(words, run), value="all"),
             cases=carry(cases.table(words, run, "all")),
             case="",
@@ -163,6 +164,13 @@ class Results:
             compared="",
             history=self._history(info, metric),
         )
+
+    def _intervals(self, info: RunInfo, run: Run) -> dict[str, Any]:
+        """Drawn once a run: a bootstrap for each part takes its time where there are thousands of questions."""
+        which = (info.folder.name, info.started)
+        if which not in self._by_part:
+            self._by_part[which] = slice_intervals(run.scores, report.BARS)
+        return self._by_part[which]
 
     def _history(self, info: RunInfo, metric: str) -> str:
         same = [one for one in self.core.runs() if (one.kb, one.sha256) == (info.kb, info.sha256)]
