@@ -38,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
         "--language", choices=("both", "zh", "en"), default="both", help="of the questions to make (default: both)"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the run is kept, and gone on with (default: a new folder)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="where the run is kept, and gone on with (default: a new folder); with --make, the file",
+    )
     parser.add_argument(
         "--jobs", type=_positive, default=1, metavar="N", help="questions at a time (default: 1, for true latencies)"
     )
