@@ -33,8 +33,17 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--questions", type=Path, metavar="FILE", help="the questions, one JSON object {id, question, …} a line")
     what.add_argument("--compare", type=Path, nargs=2, metavar=("RUN_A", "RUN_B"), help="two runs, case by case; asks nothing")
+    what.add_argument("--make", type=_positive, metavar="N", help="write N questions, made of the documents, to the file --out")
+    parser.add_argument(
+        "--language", choices=("both", "zh", "en"), default="both", help="of the questions to make (default: both)"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the run is kept, and gone on with (default: a new folder)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="where the run is kept, and gone on with (default: a new folder); with --make, the file",
+    )
     parser.add_argument(
         "--jobs", type=_positive, default=1, metavar="N", help="questions at a time (default: 1, for true latencies)"
     )
@@ -55,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
     try:
-        return _compare(args) if args.compare else _evaluate(args)
+        return _compare(args) if args.compare else _make(args) if args.make else _evaluate(args)
     except KBError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
@@ -72,6 +81,21 @@ def _compare(args: argparse.Namespace) -> int:
 
     comparison = compare_runs(*(read_run(path) for path in args.compare))
     print(json.dumps(comparison.as_json(), ensure_ascii=False, indent=1) if args.json else "\n".join(comparison.lines()))
+    return 0
+
+
+def _make(args: argparse.Namespace) -> int:
+    from eval.make import make_questions
+    from eval.question_sets import write_set
+    from kb.base import KnowledgeBase
+    from kb.settings import load_settings
+
+    if args.out is None:
+        raise KBError("--make writes a file: name it with --out FILE.jsonl.")
+    base = KnowledgeBase.open(args.kb, load_settings(data_base=args.data_base))
+    made = make_questions(base, args.make, args.language)
+    write_set(args.out, made)
+    print(f"{len(made)} questions of {args.kb!r} are in {args.out}: read them before you trust their figures.")
     return 0
 
 

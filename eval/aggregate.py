@@ -83,21 +83,30 @@ def aggregate(scores: Sequence[CaseScore], names: Sequence[str] | None = None) -
 def slices(scores: Sequence[CaseScore]) -> dict[str, Figures]:
     """The figures of each part of the set that has cases, with the names of the whole."""
     names = metric_names(scores)
+    return {part: aggregate(own, names) for part, own in _parts(scores).items()}
+
+
+def slice_intervals(scores: Sequence[CaseScore], names: Sequence[str]) -> dict[str, Intervals]:
+    """The intervals of some metrics for each part of the set."""
+    return {part: intervals(own, names) for part, own in _parts(scores).items()}
+
+
+def _parts(scores: Sequence[CaseScore]) -> dict[str, list[CaseScore]]:
     found: dict[str, list[CaseScore]] = {}
     for score in scores:
         for part in score.slices:
             found.setdefault(part, []).append(score)
-    return {part: aggregate(found[part], names) for part in sorted(found, key=_slice_order)}
+    return {part: found[part] for part in sorted(found, key=_slice_order)}
 
 
 def _slice_order(part: str) -> tuple[int, str]:
     return (0 if part.startswith("lang=") else 2 if part.startswith("repo=") else 1), part
 
 
-def intervals(scores: Sequence[CaseScore]) -> Intervals:
+def intervals(scores: Sequence[CaseScore], names: Sequence[str] | None = None) -> Intervals:
     """Metric → its 95 % bootstrap interval over the cases; None where there are too few."""
     found: Intervals = {}
-    for name in metric_names(scores):
+    for name in names or metric_names(scores):
         of = stats.interval(*statistic_of(name, scores))
         found[name] = (round(of[0], 6), round(of[1], 6)) if of else None
     return found

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import kb
 from eval.cases import Case, CaseSet, read_cases
 from eval.judge import judged
 from eval.lines import CaseLine, LineHit, LineQuote, read_lines
-from eval.runs import FORMAT, HEADER, LINES, REPORT, Run, make_run, write_json, writing
+from eval.runs import FORMAT, HEADER, LINES, QUESTIONS, REPORT, Run, make_run, write_json, writing
 from eval.score import score_cases
 from kb.answer import ask
 from kb.errors import KBError
@@ -66,6 +67,8 @@ def evaluate(
         folder.mkdir(parents=True, exist_ok=True)
     with _only_run(folder) as file:
         header = _begin(folder, header)
+        with writing(folder):
+            shutil.copyfile(questions, folder / QUESTIONS)
         done = _keep_whole_lines(folder / LINES, file)
         left = [case for case in asked.cases if case.id not in done]
         progress(

@@ -1,4 +1,5 @@
-"""A run is a folder: run.json (what was asked of what, first), cases.jsonl (a line a case), report.json (the figures, last).
+"""A run is a folder: run.json (what was asked of what, first), questions.jsonl (as they were), cases.jsonl (a line a case),
+report.json (the figures, last).
 
 A baseline is one file: a report with its scores and no texts, small enough to be committed.
 """
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.aggregate import Figures, Intervals, aggregate, intervals, slices
+from eval.cases import Case, read_cases
 from eval.lines import CaseLine, read_lines
 from eval.score import CaseScore, score_from
 from kb.errors import KBError
 from kb.settings import Settings
 
-HEADER, LINES, REPORT = "run.json", "cases.jsonl", "report.json"
+HEADER, QUESTIONS, LINES, REPORT = "run.json", "questions.jsonl", "cases.jsonl", "report.json"
 FORMAT = 1
 
 
@@ -53,7 +55,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run in a list: `started` in epoch seconds, how many `cases` have a line of how many; `finished`: it has a report."""
+    """A run in a list: `started` in epoch seconds, how many `cases` have a line of how many; `finished`: it has a report.
+
+    Runs of one `sha256` were asked the same questions. `answers`: the model that wrote them, empty for quotations.
+    """
 
     folder: Path
     kb: str
@@ -63,6 +68,8 @@ class RunInfo:
     cases: int
     total: int
     finished: bool
+    sha256: str
+    answers: str
 
 
 def make_run(
@@ -96,6 +103,14 @@ def read_run(path: Path) -> Run:
         raise KBError(f"{report} cannot be read ({error.strerror}): name the folder of a run or a baseline file.") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise KBError(f"{report} is not the report of a run ({error!r}): name the folder of a run or a baseline file.") from error
+
+
+def read_questions(folder: Path) -> dict[str, Case]:
+    """Id → the case as it was asked; empty where the run did not keep its questions."""
+    try:
+        return {case.id: case for case in read_cases(folder / QUESTIONS).cases}
+    except KBError:
+        return {}
 
 
 @contextmanager
@@ -137,8 +152,10 @@ def _info(path: Path) -> RunInfo | None:
     folder = path.parent
     try:
         header = json.loads(path.read_text("utf-8"))
-        cases = (folder / LINES).read_bytes().count(b"\n") if (folder / LINES).is_file() else 0
+        finished = (folder / REPORT).is_file()
+        cases = header["cases"] if finished else (folder / LINES).read_bytes().count(b"\n") if (folder / LINES).is_file() else 0
+        model = header["settings"].get("endpoint_model", "") if header["settings"]["answers"] == "endpoint" else ""
         return RunInfo(folder, header["kb"], header["generation"], header["questions"], header["started"], cases, header["cases"],
-                       (folder / REPORT).is_file())  # fmt: skip
+                       finished, header["questions_sha256"], model)  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

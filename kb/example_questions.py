@@ -33,15 +33,23 @@ def _candidates(headings: Iterable[tuple[tuple[str, ...], str]], language: Langu
     """(question, the heading it comes from) in one language, one a document at most."""
     first: dict[str, tuple[int, str, str]] = {}
     for path, document in headings:
-        text = _NUMBERED.sub("", path[-1]).strip(" :：.。#*")
-        chinese = bool(CHINESE.search(text))
-        if chinese != (language == "zh") or text.lower() in _TOO_PLAIN or not _good_length(text, chinese):
+        asked = heading_question(path[-1])
+        if asked is None or bool(CHINESE.search(asked[1])) != (language == "zh"):
             continue
-        question = _question(text, chinese)
+        question, text = asked
         rank = 0 if question.startswith(text) else 1
         if document not in first or rank < first[document][0]:
             first[document] = (rank, question, text)
     return list(dict.fromkeys((question, text) for _, question, text in sorted(first.values())))
+
+
+def heading_question(heading: str) -> tuple[str, str] | None:
+    """(a question that the section under `heading` answers, the heading without its number); None where it says too little."""
+    text = _NUMBERED.sub("", heading).strip(" :：.。#*")
+    chinese = bool(CHINESE.search(text))
+    if text.lower() in _TOO_PLAIN or not _good_length(text, chinese):
+        return None
+    return _question(text, chinese), text
 
 
 def _good_length(text: str, chinese: bool) -> bool:

@@ -14,6 +14,7 @@ from ui.address import LOCAL_NAMES, Address
 from ui.board import board
 from ui.chat import ChatTab
 from ui.core import STATIC, Core
+from ui.evaluate import EvaluateTab
 from ui.library import LibraryTab
 from ui.render import Html, el, icon, link
 from ui.theme import Theme
@@ -41,7 +42,7 @@ def build(core: Core, *, logout: bool = False) -> gr.Blocks:
 
 def _page(core: Core, language: Language, logout: bool) -> None:
     words = Words(language)
-    chat, library = ChatTab(core, words), LibraryTab(core, words)
+    chat, library, evaluate = ChatTab(core, words), LibraryTab(core, words), EvaluateTab(core, words)
     here: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.Navbar(visible=False)
     board(_header(words, logout), elem_id="header")
@@ -61,6 +62,8 @@ def _page(core: Core, language: Language, logout: bool) -> None:
             chat.build(kb, value)
         with gr.Tab(words("tab.library"), id="library") as library_tab:
             library.build(kb, value)
+        with gr.Tab(words("tab.evaluate"), id="evaluate") as evaluate_tab:
+            evaluate.build(kb, value)
 
     def choose(request: gr.Request) -> gr.Dropdown:
         names, asked = core.names(), request.query_params.get("kb")
@@ -71,6 +74,7 @@ def _page(core: Core, language: Language, logout: bool) -> None:
     loaded = root.load(choose, None, [kb], **here)
     loaded.then(chat.handlers.load, [kb], chat.view, **here).then(library.refresh, [kb], library.view, **here)
     library_tab.select(library.refresh, [kb], library.view, **here)
+    evaluate_tab.select(evaluate.refresh, [kb], evaluate.view, **here)
     chat_tab.select(chat.handlers.refresh, [chat.view[0], kb], chat.view, **here)
 
 
@@ -126,7 +130,9 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
         strict_cors=True,
         theme=Theme(),
         max_file_size=1 if address.public else MAX_UPLOAD,
-        blocked_paths=[str(core.settings.data_base / own) for own in ("kbs", "models", "jobs", "state.db")],  # all but tmp/
+        blocked_paths=[
+            str(core.settings.data_base / own) for own in ("kbs", "models", "jobs", "runs", "questions", "state.db")
+        ],  # all but tmp/
         allowed_paths=[],
         favicon_path=str(STATIC / "favicon.svg"),
         auth_dependency=user if address.login else None,

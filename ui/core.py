@@ -1,17 +1,20 @@
-"""What the page asks of kb and ingest, in one place: real here, and of a fake in the tests.
+"""What the page asks of kb, ingest and eval, in one place: real here, and of a fake in the tests.
 
-kb and ingest load their parts on first use, so that the page stands before the search libraries are in memory.
+They load their parts on first use, so that the page stands before the search libraries are in memory.
 """
 
 import threading
 from collections.abc import AsyncIterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kb
 from kb import jobs
 from kb.records import Event, Source, Turn
+
+if TYPE_CHECKING:
+    from eval import Case, CaseSet, QuestionSet, Run, RunInfo
 
 GUIDE = "guide"  # the knowledge base about InternKB itself, made at a start without any other
 
@@ -65,7 +68,7 @@ class Core:
 
     def jobs(self, name: str) -> list[kb.Job]:
         """Index jobs of a knowledge base, newest first."""
-        return jobs.list_jobs(self.settings, subject=name)
+        return jobs.list_jobs(self.settings, "ingest", name)
 
     def cancel(self, job: str) -> None:
         jobs.cancel(self.settings, job)
@@ -99,6 +102,51 @@ class Core:
 
         return ingest.pause_source(self.settings, name, source, paused)
 
+    # Evaluations
+
+    def evaluations(self, name: str) -> list[kb.Job]:
+        """Evaluation jobs of a knowledge base, newest first."""
+        return jobs.list_jobs(self.settings, "eval", name)
+
+    def evaluate(self, name: str, questions: str) -> kb.Job:
+        """Ask a knowledge base the question set `questions`; the job that runs already, if one does."""
+        from eval import evaluate_job, find_set
+
+        self.base(name)
+        return evaluate_job(self.settings, name, find_set(self.settings, questions).path)
+
+    def question_sets(self) -> "list[QuestionSet]":
+        from eval import list_sets
+
+        return list_sets(self.settings)
+
+    def keep_questions(self, file: Path, name: str) -> "CaseSet":
+        """Keep a file that the browser sent as a question set. Raises SourceError where no row or not the name can be used."""
+        from eval import keep_set
+
+        return keep_set(self.settings, file, name)
+
+    def save_questions(self, name: str, cases: "Sequence[Case]") -> None:
+        from eval import save_set
+
+        save_set(self.settings, name, cases)
+
+    def make_questions(self, name: str, count: int, language: Any) -> "list[Case]":
+        """Raises KBError where nothing makes a question."""
+        from eval import make_questions
+
+        return make_questions(self.base(name), count, language)
+
+    def runs(self) -> "list[RunInfo]":
+        """Finished evaluations of all knowledge bases, newest first."""
+        from eval import list_runs
+
+        return [run for run in list_runs(self.settings) if run.finished]
+
+    def run(self, folder: Path, texts: bool = True) -> "Run":
+        """A finished evaluation, with or without what was found and answered. Raises KBError where it is damaged."""
+        return _read_run(folder / "report.json" if not texts else folder, (folder / "report.json").stat().st_mtime_ns)
+
     def ensure_guide(self) -> None:
         """Make the guide when there is no knowledge base at all."""
         import ingest
@@ -112,6 +160,14 @@ class Core:
         if name:
             base = self.base(name)
             base.embedder(base.snapshot())
+
+
+@lru_cache(maxsize=8)
+def _read_run(path: Path, written: int) -> "Run":
+    """A report does not change, unless it was `written` anew."""
+    from eval import read_run
+
+    return read_run(path)
 
 
 STATIC = Path(__file__).parent / "static"

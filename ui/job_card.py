@@ -9,10 +9,10 @@ from ui.words import WORDS, Words
 LOG_LINES = 40
 
 
-def card(words: Words, job: Job) -> Html:
+def card(words: Words, job: Job, cancel_verb: str = "cancel-job") -> Html:
     """Redrawn from the job's folder each time, so that it survives a reload of the page and a restart of the app."""
     running = job.state in ("starting", "running")
-    cancel = link("#confirm:cancel-job:", words("job.cancel"), class_="tool cancel") if running else None
+    cancel = link(f"#confirm:{cancel_verb}:", words("job.cancel"), class_="tool cancel") if running else None
     log = job.tail(LOG_LINES)
     return el(
         "div",

@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+from ui import words_evaluate
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
@@ -224,6 +226,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "login.go": ("Log in", "登录"),
     "login.wrong": ("User or password is wrong.", "用户名或密码错误。"),
     "login.wait": ("Too many attempts. Try again in {seconds} seconds.", "尝试次数过多，请在 {seconds} 秒后重试。"),
+    # Evaluate
+    **words_evaluate.WORDS,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from eval import Case, find_set
 from kb import BaseError, DocumentInfo, Settings, SourceError
 from kb.jobs import Job, Progress
 from kb.records import Chunk, Document, Done, Event, Failed, Found, Hit, Quote, Skipped, Source, Token, Turn
@@ -171,7 +172,26 @@ class FakeCore(Core):
             self.closed.append(ended)
 
     def jobs(self, name: str) -> list[Job]:
-        return [job for job in self.fake_jobs if job.subject == name]
+        return [job for job in self.fake_jobs if job.subject == name and job.kind == "ingest"]
+
+    def evaluations(self, name: str) -> list[Job]:
+        return [job for job in self.fake_jobs if job.subject == name and job.kind == "eval"]
+
+    def evaluate(self, name: str, questions: str) -> Job:
+        self.base(name)
+        find_set(self.settings, questions)
+        running = [job for job in self.evaluations(name) if job.alive]
+        if not running:
+            self.fake_jobs.insert(0, a_job("running", name, Progress("Answer", 3, 40, "questions", 2.0, 18.5), kind="eval"))
+        return (running or self.fake_jobs)[0]
+
+    def make_questions(self, name: str, count: int, language: Any) -> list[Case]:
+        docs = self.base(name).snapshot().docs.values()
+        return [
+            Case(str(n), f"Who wrote ____ in {d.title}?", "en", gold_doc_ids=(d.path,), gold_spans=((d.path, d.text.strip()),),
+                 answer_keys=("a", "b"))
+            for n, d in enumerate(docs, start=1)
+        ][:count]  # fmt: skip
 
     def cancel(self, job: str) -> None:
         self.fake_jobs = [_with_state(one, "cancelled") if one.id == job else one for one in self.fake_jobs]
@@ -215,10 +235,10 @@ class FakeJob(Job):
         return "reading 12 files\nembedding 340 of 1,200 chunks <b>not bold</b>"
 
 
-def a_job(state: Any, subject: str = "default", progress: Progress | None = None) -> Job:
+def a_job(state: Any, subject: str = "default", progress: Progress | None = None, kind: str = "ingest") -> Job:
     ended = None if state in ("running", "starting") else time.time()
     return FakeJob(
-        "20260101-000000-abcdef", "ingest", f"Index {subject}", subject, state, time.time() - 20, ended, 0, progress, Path()
+        "20260101-000000-abcdef", kind, f"Index {subject}", subject, state, time.time() - 20, ended, 0, progress, Path()
     )
 
 

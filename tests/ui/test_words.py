@@ -10,7 +10,9 @@ import ui
 from kb.records import WHY_SKIPPED
 from ui.words import LANGUAGES, WORDS, Words, preferred
 
-SOURCE = "".join(path.read_text("utf-8") for path in Path(str(ui.__file__)).parent.glob("*.py") if path.name != "words.py")
+SOURCE = "".join(
+    path.read_text("utf-8") for path in Path(str(ui.__file__)).parent.glob("*.py") if not path.name.startswith("words")
+)
 
 
 def placeholders(text: str) -> set[str]:
@@ -30,10 +32,11 @@ def test_both_languages_say_it_with_the_same_placeholders(key: str) -> None:
 
 def test_every_key_that_is_used_is_there_and_the_other_way_round() -> None:
     used = set(re.findall(r'words\(\s*"([\w.-]+)"', SOURCE)) | set(
-        re.findall(r'"((?:chat|reader|login|dialog|library)\.[\w.-]+)"', SOURCE)
+        re.findall(r'"((?:chat|reader|login|dialog|library|evaluate)\.[\w.-]+)"', SOURCE)
     )
     assert used <= set(WORDS)
-    made = ("why.", "reason.", "stage.", "job.", "unit.", "dialog.")  # put together from a code
+    # Put together from a code.
+    made = ("why.", "reason.", "stage.", "job.", "unit.", "dialog.", "metric.", "slice.", "fault.", "evaluate.filter.")
     assert {key for key in WORDS if not key.startswith(made)} <= used
 
 

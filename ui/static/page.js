@@ -79,6 +79,7 @@ const local = {
   "copy-code": (link) => copy(link.closest(".code").querySelector("code").textContent, link),
   "copy-answer": (link) => copy(link.closest(".tools").querySelector(".raw").textContent, link),
   "close-reader": () => document.body.classList.remove("reading"),
+  "close-case": () => document.body.classList.remove("case-open"),
   "close-sources": () => document.body.classList.remove("sources-open"),
   side: () => document.body.classList.toggle("side-open"),
   library: () => one('#tabs div[role="tablist"] button[role="tab"]:nth-of-type(2)')?.click(),
@@ -102,6 +103,7 @@ async function follow(link) {
     document.body.classList.add("reading"); // it is there already, closed
     return;
   }
+  if (verb === "case" && one("#case .reader")?.id.endsWith(`-${value}`)) document.body.classList.add("case-open");
   if (verb === "open" && link.closest("#transcript")) {
     clicked = link;
     following = false;
@@ -128,7 +130,7 @@ document.addEventListener(
 );
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !one("dialog[open]")) document.body.classList.remove("reading", "side-open", "sources-open");
+  if (event.key === "Escape" && !one("dialog[open]")) document.body.classList.remove("reading", "side-open", "sources-open", "case-open");
   if ((event.key === "Enter" || event.key === " ") && event.target.matches?.('a[role="button"]')) {
     event.preventDefault();
     event.target.click();
@@ -157,6 +159,16 @@ function opened() {
     clicked?.scrollIntoView({ block: "nearest" }); // the talk has become narrower, so what was clicked has moved
     clicked = null;
   });
+}
+
+// A question of an evaluation opens beside the report.
+let shownCase = "";
+function caseOpened() {
+  const shown = one("#case .reader");
+  if ((shown?.id || "") === shownCase) return;
+  shownCase = shown?.id || "";
+  document.body.classList.toggle("case-open", Boolean(shown));
+  shown?.querySelector(".text")?.focus({ preventScroll: true });
 }
 
 // The address names the conversation and the knowledge base that are shown, so that a reload comes back to them.
@@ -225,6 +237,7 @@ function drawn() {
   for (const link of document.querySelectorAll("#header a[target]")) link.removeAttribute("target");
   tabbed();
   opened();
+  caseOpened();
   addressed();
   kept();
 }
