@@ -17,7 +17,7 @@ from kb.errors import KBError
 
 HEADER: dict[str, Any] = {
     "format": 1, "kb": "k", "generation": 1, "questions": "q.jsonl", "cases": 30, "started": 0.0, "jobs": 1,
-    "latency_under_load": False, "settings": {"answers": "quotations", "embed_model": "m"},
+    "latency_under_load": False, "settings": {"answers": "quotations", "embed_model": "m"}, "questions_sha256": "0",
     "machine": {"cores": 2, "platform": "p"},
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kb import embed
 from kb.embed import load_embedder
 from kb.embed_model import BUILTIN_SHA256, load_torch, locate
 from kb.errors import ModelError
@@ -55,7 +56,7 @@ def test_another_folder_is_another_fingerprint_and_an_edit_is_seen(tmp_path: Pat
     assert (first.model, first.dimension) == ("my-model", 384)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"edited": 1}))
-    load_embedder.cache_clear()
+    embed._load.cache_clear()
     second = load_embedder(settings).fingerprint
     assert (second.model, second.dimension) == (first.model, first.dimension)
     assert second.revision != first.revision
@@ -79,7 +80,7 @@ def test_the_packaged_model_is_the_published_one(data_base: Path, monkeypatch: p
     assert len(BUILTIN_SHA256) == 64
     monkeypatch.setattr("kb.embed_model.BUILTIN_SHA256", "0" * 64)
     monkeypatch.setattr("kb.embed_model._WITH_THE_APP", data_base / "not set up")
-    load_embedder.cache_clear()
+    embed._load.cache_clear()
     other = data_base.parent / "elsewhere"
     with pytest.raises(ModelError, match="is not the published"):
         load_embedder(load_settings(data_base=other))
