@@ -1,0 +1,150 @@
+"""Finding, answering and refusing on every question set there is, each beside BM25 alone and vectors alone.
+
+`make bench ARGS="-k retrieval"`; skipped where the corpora are absent. KB_BENCH_DATA names their folder (../shared/data),
+KB_BENCH_CASES how many questions of a public set are asked (default 500, drawn with a fixed seed).
+The classic recipe stands in test_reindex.py: it takes minutes to build.
+"""
+
+import json
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ingest
+import kb
+from eval import Case, evaluate, read_cases
+from kb import retrieve
+from kb.records import Found, Turn
+from tests.bench.test_domain_qa import CORPUS, DATA
+
+HELD_OUT = Path(__file__).parent / "questions" / "internlm-docs.jsonl"
+SETS = {
+    "dev": (CORPUS, DATA / "domain-qa" / "dev.jsonl"),
+    "held out": (CORPUS, HELD_OUT),
+    **{
+        name: (DATA / "qa-sets" / name / "corpus.jsonl", DATA / "qa-sets" / name / "questions.jsonl")
+        for name in ("xquad-zh", "xquad-en", "cmrc2018-dev", "squad2-dev-cs224n-half", "rgb-zh-fact", "rgb-en-fact")
+    },
+}
+MOST = int(os.environ.get("KB_BENCH_CASES", "500"))
+pytestmark = [pytest.mark.bench, pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus in {DATA}: set KB_BENCH_DATA")]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> kb.Settings:
+    """A data base with each corpus as a knowledge base named by its folder."""
+    settings = kb.load_settings(data_base=tmp_path_factory.mktemp("retrieval"))
+    for corpus, _ in SETS.values():
+        if name_of(corpus) not in kb.KnowledgeBase.names(settings):
+            ingest.add_source(settings, name_of(corpus), corpus)
+            ingest.reindex(name_of(corpus), settings)
+    return settings
+
+
+def name_of(corpus: Path) -> str:
+    return corpus.parent.name if corpus.is_file() else corpus.name
+
+
+def drawn(questions: Path, tmp_path: Path) -> Path:
+    """At most MOST of the questions, as a file of their own."""
+    lines = questions.read_text("utf-8").splitlines()
+    if len(lines) <= MOST:
+        return questions
+    some = tmp_path / f"{questions.parent.name}.jsonl"
+    some.write_text("\n".join(random.Random(1).sample(lines, MOST)), "utf-8")
+    return some
+
+
+def first_right(case: Case, found: Found) -> int | None:
+    """The rank of the first gold document."""
+    ranked: dict[tuple[str, ...], None] = dict.fromkeys((hit.path, *hit.also) for hit in found.hits)
+    return next((n for n, paths in enumerate(ranked, start=1) if set(paths) & set(case.gold_doc_ids)), None)
+
+
+def hits_and_mrr(ranks: Sequence[int | None]) -> str:
+    n = max(1, len(ranks))
+    hit = [sum(rank is not None and rank <= k for rank in ranks) / n for k in (1, 5)]
+    mrr = sum(1 / rank for rank in ranks if rank is not None and rank <= 10) / n
+    return f"{hit[0]:.3f} {hit[1]:.3f} {mrr:.3f}"
+
+
+def legs(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each way to rank, in turn: what is patched is how the two legs are put together."""
+    fused: Callable[..., dict[str, float]] = retrieve._fused
+    yield "fused"
+    monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: dict(words))
+    yield "BM25 alone"
+    monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: dict(vector))
+    yield "vectors alone"
+    monkeypatch.setattr(retrieve, "_fused", fused)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_retrieval(name: str, settings: kb.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the whole pipeline, and with one of its legs alone; both legs keep glossary, twins and places."""
+    corpus, questions = SETS[name]
+    cases = [case for case in read_cases(drawn(questions, tmp_path)).cases if case.answerable and case.gold_doc_ids]
+    base = kb.KnowledgeBase.open(name_of(corpus), settings.model_copy(update={"top_k": 20}))
+    slices = {"": cases}
+    for tag, wanted in (("zh", "lang=zh"), ("en", "lang=en")):
+        if name in ("dev", "held out"):
+            slices[wanted] = [case for case in cases if case.lang == tag]
+    slices |= {"cross-lingual": [c for c in cases if c.cross_lingual], "follow-up": [c for c in cases if c.multi_turn]}
+    print(f"\n{name}: {len(cases)} questions; hit@1 hit@5 MRR@10")
+    for way in legs(monkeypatch):
+        ranks = {case.id: first_right(case, base.search(case.question, case.history)) for case in cases}
+        figures = "  ".join(f"{tag or 'all'} {hits_and_mrr([ranks[c.id] for c in some])}" for tag, some in slices.items() if some)
+        print(f"  {way:<14} {figures}")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_answers(name: str, settings: kb.Settings, tmp_path: Path) -> None:
+    """The same path as the page: `python -m eval`."""
+    corpus, questions = SETS[name]
+    run = evaluate(settings, name_of(corpus), drawn(questions, tmp_path), tmp_path / "run")
+    names = ("hit@1", "hit@5", "mrr@10", "ndcg@10", "answer_key", "answer_contained", "citation_precision",
+             "citation_document_precision", "refusal_f1", "refusal_best_f1", "refusal_roc_auc", "false_refusal_rate",
+             "refusal_recall_off_topic", "refusal_recall_unanswerable_on_topic", "latency_p95_ms")  # fmt: skip
+    print(f"\n{name}")
+    for metric in names:
+        if (value := run.overall.get(metric)) is not None:
+            low, high = run.intervals.get(metric) or (value, value)
+            print(f"  {metric:<38} {value:8.3f}  [{low:.3f}, {high:.3f}]")
+
+
+def test_retrieval_time(settings: kb.Settings) -> None:
+    """Milliseconds of a question, embedding included, and of what is neither a leg nor the embedding."""
+    base = kb.KnowledgeBase.open("internlm-docs", settings)
+    snapshot = base.snapshot()
+    embedder = base.embedder(snapshot)
+    spent = {"legs": 0.0}
+
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            value = call(*arguments)
+            spent["legs"] += time.perf_counter() - started
+            return value
+
+        return run
+
+    whole, rest = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "by_words", timed(snapshot.by_words))
+        patch.setattr(snapshot, "by_vector", timed(snapshot.by_vector))
+        patch.setattr(embedder, "_encode", timed(embedder._encode))
+        for row in 3 * [json.loads(line) for line in SETS["dev"][1].read_text("utf-8").splitlines()]:
+            spent["legs"] = 0.0
+            started = time.perf_counter()
+            base.search(row["question"], [Turn(t["role"], t["content"]) for t in row["history"]], snapshot)
+            whole.append(1000 * (time.perf_counter() - started))
+            rest.append(whole[-1] - 1000 * spent["legs"])
+    for what, times in (("whole", whole), ("outside the legs and the embedding", rest)):
+        print(f"\n{what}: p50 {statistics.median(times):.1f} ms, p95 {statistics.quantiles(times, n=20)[-1]:.1f} ms", end="")
+    print()
