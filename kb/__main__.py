@@ -17,6 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     asking = argparse.ArgumentParser(add_help=False, parents=[common])
     asking.add_argument("--kb", metavar="NAME", help="the knowledge base (default: 'default', or the only one there is)")
     asking.add_argument("--top-k", type=int, metavar="N", help="passages an answer may use")
+    asking.add_argument("--reranker", metavar="MODEL", help="a CrossEncoder (folder or hub id) that puts the passages in order")
     asking.add_argument("--endpoint-url", metavar="URL", help="an OpenAI-compatible server; without one, answers are quotations")
     asking.add_argument("--endpoint-model", metavar="NAME", help="the model that server should use")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

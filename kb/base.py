@@ -146,16 +146,21 @@ class KnowledgeBase:
 
     def find(self, question: str, history: Sequence[Turn] = (), snapshot: Generation | None = None) -> tuple[Generation, Found]:
         """As search(), with the generation that was asked: the one given, or a newer one if its files have gone meanwhile."""
+        from kb.rerank import load_reranker
         from kb.retrieve import retrieve
+
+        def found(snapshot: Generation) -> Found:
+            embedder, reranker = self.embedder(snapshot), load_reranker(self.settings)
+            return retrieve(question, history, snapshot, embedder, self.settings.top_k, reranker)
 
         snapshot = snapshot or self.snapshot()
         try:
-            return snapshot, retrieve(question, history, snapshot, self.embedder(snapshot), self.settings.top_k)
+            return snapshot, found(snapshot)
         except BaseError:
             newer = self.snapshot()
             if newer.number == snapshot.number:
                 raise
-            return newer, retrieve(question, history, newer, self.embedder(newer), self.settings.top_k)
+            return newer, found(newer)
 
     def as_retriever(self) -> "Retriever":
         """A LangChain BaseRetriever; documents carry source, title, heading, start, end and score as metadata."""

@@ -78,7 +78,7 @@ def load_embedder(settings: Settings) -> Embedder:
         ModelError: the model is not there, is not what it should be, or has no safetensors weights.
     """
     model, folder = locate(settings)
-    device = _device(settings)
+    device = device_of(settings)
     home = converted_home(settings, folder)
     card = check(home, folder, model)
     most = _BUILTIN_TOKENS if model == BUILTIN else sys.maxsize
@@ -94,7 +94,8 @@ def load_embedder(settings: Settings) -> Embedder:
     return Embedder(Fingerprint(model, card["revision"], dimension, max_tokens, *prefixes), encode, tokenizer)
 
 
-def _device(settings: Settings) -> str:
+def device_of(settings: Settings) -> str:
+    """'cpu' or 'cuda'. Raises ModelError where the settings ask for a GPU that is not there."""
     if settings.embed_device == "cpu" or (settings.embed_device == "auto" and not _has_nvidia()):
         return "cpu"
     import torch

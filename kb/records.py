@@ -104,6 +104,11 @@ class Chunk:
     text: str
 
 
+def under_headings(title: str, chunk: Chunk) -> str:
+    """What a model reads of a chunk: the title and the headings it stands under, and its text."""
+    return "\n".join((" › ".join(dict.fromkeys((title, *chunk.heading))), chunk.text))
+
+
 def document_of(chunk_id: str) -> str:
     """The key of the document that a chunk belongs to."""
     return chunk_id.partition("-")[0]

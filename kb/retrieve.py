@@ -16,7 +16,8 @@ from kb.fold import Passage, fold
 from kb.glossary import Glossary
 from kb.index import Generation
 from kb.places import lies_in
-from kb.records import Found, Turn
+from kb.records import Found, Turn, under_headings
+from kb.rerank import Reranker
 from kb.words import content_words, is_chinese, weighted_words
 from kb.worth import Worth
 
@@ -82,21 +83,31 @@ def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: G
     return Legs(by_words, by_vector, query.known, Worth(query.weighted, generation, glossary).unknown)
 
 
-def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
+def retrieve(
+    question: str,
+    history: Sequence[Turn],
+    generation: Generation,
+    embedder: Embedder,
+    limit: int,
+    reranker: Reranker | None = None,
+) -> Found:
     """At most `limit` hits, best first, numbered from 1. What was said before counts, unless the topic has changed."""
     question, before = asked(question, history)
-    found = _retrieve(question, before, generation, embedder, limit)
+    found = _retrieve(question, before, generation, embedder, limit, reranker)
     if before and _changes_topic(question, found, generation):
-        return _retrieve(question, (), generation, embedder, limit)
+        return _retrieve(question, (), generation, embedder, limit, reranker)
     return found
 
 
-def _retrieve(question: str, before: Sequence[str], generation: Generation, embedder: Embedder, limit: int) -> Found:
+def _retrieve(
+    question: str, before: Sequence[str], generation: Generation, embedder: Embedder, limit: int, reranker: Reranker | None
+) -> Found:
     learned = generation.learned
     legs = search(question, before, generation, learned.glossary, embedder)
     # A vector says as much as the model understood: the packaged one reads English only.
     scores = _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.known**2)
-    ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * limit]
+    wanted = reranker.depth if reranker else limit
+    ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * wanted]
     chunks = generation.chunks(ranked)
     keys = list(dict.fromkeys(chunks[id_].document for id_ in ranked))
     infos, twins = generation.catalog.infos(keys), generation.catalog.twins(keys)
@@ -106,10 +117,16 @@ def _retrieve(question: str, before: Sequence[str], generation: Generation, embe
             if not lies_in(named, passage.info.source, passage.info.path):
                 passage.score *= ELSEWHERE
         passages.sort(key=lambda passage: -passage.score)
-    best = _spread(fold(passages, twins, is_chinese(question)))[:limit]
-    hits = tuple(passage.hit(n) for n, passage in enumerate(best, start=1))
+    best = _spread(fold(passages, twins, is_chinese(question)))[:wanted]
+    query = "\n".join((*before, question))
+    if reranker and best:
+        texts = [under_headings(passage.info.title, passage.chunk) for passage in best]
+        for passage, score in zip(best, reranker.scores(query, texts), strict=True):
+            passage.score = score
+        best.sort(key=lambda passage: -passage.score)
+    hits = tuple(passage.hit(n) for n, passage in enumerate(best[:limit], start=1))
     confidence = learned.calibration.confidence(legs.signals)
-    return Found("\n".join((*before, question)), generation.number, hits, round(confidence, 4) if hits else 0.0)
+    return Found(query, generation.number, hits, round(confidence, 4) if hits else 0.0)
 
 
 def _changes_topic(question: str, found: Found, generation: Generation) -> bool:

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
 
     # Retrieval
     top_k: int = Field(8, ge=1, le=50, description="passages an answer may use")
+    reranker: str = Field("", description="a CrossEncoder that puts the passages in order: a folder, or a hub id")
+    rerank_depth: int = Field(20, ge=1, le=100, description="passages that it reads; at least top_k")
     refuse_below: float = Field(
         0.5, ge=0, le=1, description="say that nothing answers where confidence is lower (0: always answer)"
     )

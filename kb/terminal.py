@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         KBError: a sentence for the user.
     """
-    given = {name: getattr(args, name, None) for name in ("data_base", "top_k", "endpoint_url", "endpoint_model")}
+    given = {name: getattr(args, name, None) for name in ("data_base", "top_k", "reranker", "endpoint_url", "endpoint_model")}
     settings = load_settings(**given)
     if args.command == "status":
         return _status(settings, args.json)
