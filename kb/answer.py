@@ -14,6 +14,7 @@ from kb.prompt import NOT_FOUND, messages
 from kb.records import Done, Event, Failed, Found, Quote, Token, Turn
 from kb.retrieve import asked
 from kb.settings import Settings
+from kb.standalone import rewrite
 from kb.words import is_chinese
 
 _CITATION = re.compile(r"\[(\d{1,2})\]")
@@ -29,7 +30,10 @@ async def ask(
         yield Failed("Ask a question.")
         return
     try:
-        generation, found = await asyncio.to_thread(base.find, question, history, snapshot)
+        if snapshot is None:
+            snapshot = await asyncio.to_thread(base.snapshot)
+        standalone = await rewrite(question, history, snapshot, settings)
+        generation, found = await asyncio.to_thread(base.find, question, history, snapshot, standalone)
         yield found
         quotes: tuple[Quote, ...] = ()
         if found.confidence < settings.refuse_below or not found.hits:

@@ -139,6 +139,14 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Standalone:
+    """A question that a model put so that it needs no history, and the same in the `other` language (empty: not searched)."""
+
+    question: str
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """The part of hit `n` that the answer rests on: lines `start` to `end` of its document."""
 
@@ -151,6 +159,7 @@ class Quote:
 class Found:
     """First event of an answer: what retrieval found, in the generation it was found in.
 
+    `query` is what was searched for; `rewritten` is the same where a model wrote it and it is not what was typed.
     `confidence` (0 to 1): how sure it is that the hits hold the answer.
     """
 
@@ -158,6 +167,7 @@ class Found:
     generation: int
     hits: tuple[Hit, ...]
     confidence: float = 1.0
+    rewritten: str = ""
 
 
 @dataclass(frozen=True, slots=True)

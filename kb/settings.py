@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     prompt_chars: int = Field(12000, ge=1000, description="budget for the passages in a prompt, in characters")
     temperature: float = Field(0.2, ge=0, le=2)
     max_tokens: int = Field(1024, ge=16)
+    rewrite: bool = Field(True, description="let it put the question without its history, and in both languages, to search for")
+    rewrite_seconds: float = Field(6, gt=0, description="for that; afterwards the question is searched for as it is")
 
     @field_validator("data_base", "source_roots", mode="after")
     @classmethod

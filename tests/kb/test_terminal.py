@@ -66,6 +66,7 @@ def test_chat_streams_stops_on_ctrl_c_and_leaves_on_exit(small_settings: kb.Sett
     with FakeOpenAI(["tick "] * 500, pause=0.05) as server:
         pid, terminal = pty.fork()
         if pid == 0:
+            os.environ["KB_REWRITE"] = "false"  # its reply would be ticks too
             os.chdir(ROOT)
             argv = [
                 sys.executable,
