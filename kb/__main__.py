@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     ask = commands.add_parser("ask", parents=[asking], help="one question, one answer with its sources")
     ask.add_argument("question")
-    ask.add_argument("--json", action="store_true", help="print {question, answer, refused, hits, seconds}")
+    ask.add_argument("--json", action="store_true", help="print {question, answer, refused, hits, seconds, unsupported}")
     ask.add_argument("--history", type=Path, metavar="FILE", help="what was said before: JSON, [{role, content} …]")
     commands.add_parser("chat", parents=[asking], help="a conversation; `exit` leaves, Ctrl-C stops an answer")
     status = commands.add_parser("status", parents=[common], help="the knowledge bases, their size and age")

@@ -1,7 +1,6 @@
 """The one path from a question to an answer: the page, the command line and the evaluation all take it."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -15,10 +14,8 @@ from kb.records import Done, Event, Failed, Found, Quote, Token, Turn
 from kb.retrieve import asked
 from kb.settings import Settings
 from kb.standalone import rewrite
+from kb.support import cited, sentences, unsupported, without_dead_citations
 from kb.words import is_chinese
-
-_CITATION = re.compile(r"\[(\d{1,2})\]")
-_CLAIM_END = re.compile(r"(?<=[。！？.!?\n])(?!\s*\[\d)")  # citations behind the full stop belong to their sentence
 
 
 async def ask(
@@ -36,6 +33,7 @@ async def ask(
         generation, found = await asyncio.to_thread(base.find, question, history, snapshot, standalone)
         yield found
         quotes: tuple[Quote, ...] = ()
+        failed: tuple[tuple[int, int], ...] = ()
         if found.confidence < settings.refuse_below or not found.hits:
             [text], refused = refusal(question, bool(found.hits)).pieces, True
             yield Token(text)
@@ -45,13 +43,16 @@ async def ask(
                 async for piece, refuses in pieces:
                     text, refused = text + piece, refuses
                     yield Token(piece)
-            quotes = () if refused else await asyncio.to_thread(_cited, text, found, generation)
+            if not refused:
+                text = without_dead_citations(text, len(found.hits))
+                quotes = await asyncio.to_thread(_cited, text, found, generation)
+                failed = await asyncio.to_thread(unsupported, text, found.hits, generation)
         else:
             quoted = await asyncio.to_thread(_quote, question, history, found, generation)
             for piece in quoted.pieces:
                 yield Token(piece)
             text, quotes, refused = "".join(quoted.pieces).strip(), quoted.quotes, quoted.refused
-        yield Done(text, refused, quotes, round(time.monotonic() - started, 3))
+        yield Done(text, refused, quotes, round(time.monotonic() - started, 3), failed)
     except KBError as error:
         yield Failed(str(error))
 
@@ -88,8 +89,7 @@ async def _generate(question: str, history: Sequence[Turn], found: Found, settin
 def _cited(text: str, found: Found, snapshot: Generation) -> tuple[Quote, ...]:
     """For each [n] in the answer, the part of hit n that the claim before it rests on."""
     quotes: dict[Quote, None] = {}
-    for claim in _CLAIM_END.split(text):
-        for number in map(int, _CITATION.findall(claim)):
-            if 1 <= number <= len(found.hits):
-                quotes[best_quote(claim, found.hits[number - 1], snapshot)] = None
+    for start, end in sentences(text):
+        for number in cited(text[start:end]):
+            quotes[best_quote(text[start:end], found.hits[number - 1], snapshot)] = None
     return tuple(quotes)

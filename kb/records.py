@@ -179,12 +179,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Last event of an answer that came to its end. `refused`: nothing in the documents answers the question."""
+    """Last event of an answer that came to its end. `refused`: nothing in the documents answers the question.
+
+    `text` is what the answer says, also where the pieces that came before said a little more: citations of no passage are taken
+    out. `unsupported`: (start, end) in it of sentences that the passages they cite do not support (kb.support).
+    """
 
     text: str
     refused: bool
     quotes: tuple[Quote, ...]
     seconds: float
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
