@@ -91,5 +91,6 @@ def _cited(text: str, found: Found, snapshot: Generation) -> tuple[Quote, ...]:
     quotes: dict[Quote, None] = {}
     for start, end in sentences(text):
         for number in cited(text[start:end]):
-            quotes[best_quote(text[start:end], found.hits[number - 1], snapshot)] = None
+            if 1 <= number <= len(found.hits):
+                quotes[best_quote(text[start:end], found.hits[number - 1], snapshot)] = None
     return tuple(quotes)

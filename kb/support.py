@@ -20,8 +20,8 @@ _FEW = 2  # words, without a citation: "Yes." claims nothing
 _IN_CHINESE = 0.05  # share of Chinese characters of a passage that is
 
 _MARK = r"\[\s*\d{1,3}(?:\s*[,，、]\s*\d{1,3})*\s*\](?!\()"  # [1] or [1, 2], which is no link
-_CITATION = re.compile(rf"(\s*)({_MARK})")
-_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(?:.*?^[ \t]*\1[`~]*[ \t]*$|.*\Z)", re.MULTILINE | re.DOTALL)
+_CITATION = re.compile(rf"(\s{{0,3}})({_MARK})")
+_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^`\n]*(?:\n|\Z)(?:.*?^[ \t]*\1[`~]*[ \t]*$|.*\Z)", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(rf"(?ms:{_BLOCK.pattern})|(`+)[^`\n]+\2")
 _END = re.compile(rf"(?:[。！？!?；]+|(?<!e\.g)(?<!i\.e)\.(?=[*)\"”’]*(?:\s|$|\[))|\n)[*)）\"”’」』]*(?:[ \t]*{_MARK})*")
 _LISTED = re.compile(r"(?:\s|>|#{1,6}\s|[-*+]\s|\d+[.)、](?:\s|$))*")
