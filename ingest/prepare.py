@@ -17,7 +17,7 @@ from ingest.load import Loader
 from ingest.scan import ScannedFile
 from kb.errors import BaseError
 from kb.index import IndexRow, lexical_texts
-from kb.records import Chunk, Document, Skipped
+from kb.records import Chunk, Document, Skipped, under_headings
 from kb.settings import Settings
 
 _ALONE_FILES, _ALONE_BYTES = 20, 1_000_000  # less than this is done before a worker has started
@@ -32,11 +32,6 @@ class Prepared:
     documents: tuple[Document, ...]
     skipped: tuple[Skipped, ...]
     rows: tuple[IndexRow, ...]
-
-
-def embedded_text(document: Document, chunk: Chunk) -> str:
-    """What is embedded of a chunk: its title and headings too, not its path, so that a moved file keeps its vectors."""
-    return "\n".join((" › ".join(dict.fromkeys((document.title, *chunk.heading))), chunk.text))
 
 
 def prepare(loader: Loader, settings: Settings, file: ScannedFile) -> Prepared:
@@ -55,7 +50,7 @@ def prepare(loader: Loader, settings: Settings, file: ScannedFile) -> Prepared:
 
 def index_row(document: Document, chunk: Chunk) -> IndexRow:
     """A chunk with what is derived from it: the text to embed and its digest, and its lexical form."""
-    text = embedded_text(document, chunk)
+    text = under_headings(document.title, chunk)  # not its path, so that a moved file keeps its vectors
     return IndexRow(
         document, chunk, text, hashlib.blake2b(text.encode(), digest_size=16).digest(), *lexical_texts(document, chunk)
     )

@@ -1,7 +1,6 @@
 """The one path from a question to an answer: the page, the command line and the evaluation all take it."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -15,10 +14,9 @@ from kb.records import Done, Event, Failed, Found, Quote, Token, Turn
 from kb.refusal import refusal
 from kb.retrieve import asked
 from kb.settings import Settings
+from kb.standalone import rewrite
+from kb.support import cited, sentences, unsupported, without_dead_citations
 from kb.words import is_chinese
-
-_CITATION = re.compile(r"\[(\d{1,2})\]")
-_CLAIM_END = re.compile(r"(?<=[。！？.!?\n])(?!\s*\[\d)")  # citations behind the full stop belong to their sentence
 
 
 async def ask(
@@ -30,17 +28,24 @@ async def ask(
         yield Failed("Ask a question.")
         return
     try:
-        generation, found = await asyncio.to_thread(base.find, question, history, snapshot)
+        if snapshot is None:
+            snapshot = await asyncio.to_thread(base.snapshot)
+        standalone = await rewrite(question, history, snapshot, settings)
+        generation, found = await asyncio.to_thread(base.find, question, history, snapshot, standalone)
         yield found
         text, refused = "", False
         quotes: tuple[Quote, ...] = ()
+        failed: tuple[tuple[int, int], ...] = ()
         sure = bool(found.hits) and found.confidence >= settings.refuse_below
         if sure and settings.endpoint_url:
             async with aclosing(_generate(question, history, found, settings)) as pieces:
                 async for piece, refuses in pieces:
                     text, refused = text + piece, refuses
                     yield Token(piece)
-            quotes = () if refused else await asyncio.to_thread(_cited, text, found, generation)
+            if not refused:
+                text = without_dead_citations(text, len(found.hits))
+                quotes = await asyncio.to_thread(_cited, text, found, generation)
+                failed = await asyncio.to_thread(unsupported, text, found.hits, generation)
         elif sure:
             quoted = await asyncio.to_thread(_quote, question, history, found, generation)
             for piece in quoted.pieces:
@@ -49,7 +54,7 @@ async def ask(
         if not text:
             text, refused = refusal(asked(question, ())[0], found, generation, settings.refuse_below), True
             yield Token(text)
-        yield Done(text, refused, quotes, round(time.monotonic() - started, 3))
+        yield Done(text, refused, quotes, round(time.monotonic() - started, 3), failed)
     except KBError as error:
         yield Failed(str(error))
 
@@ -86,8 +91,8 @@ async def _generate(question: str, history: Sequence[Turn], found: Found, settin
 def _cited(text: str, found: Found, snapshot: Generation) -> tuple[Quote, ...]:
     """For each [n] in the answer, the part of hit n that the claim before it rests on."""
     quotes: dict[Quote, None] = {}
-    for claim in _CLAIM_END.split(text):
-        for number in map(int, _CITATION.findall(claim)):
+    for start, end in sentences(text):
+        for number in cited(text[start:end]):
             if 1 <= number <= len(found.hits):
-                quotes[best_quote(claim, found.hits[number - 1], snapshot)] = None
+                quotes[best_quote(text[start:end], found.hits[number - 1], snapshot)] = None
     return tuple(quotes)

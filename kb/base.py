@@ -16,7 +16,7 @@ from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError
 from kb.index import Generation
 from kb.manifest import MANIFEST, Manifest, read_manifest
-from kb.records import Found, Source, Turn
+from kb.records import Found, Source, Standalone, Turn
 from kb.settings import Settings, load_settings
 from kb.state import State
 
@@ -144,18 +144,32 @@ class KnowledgeBase:
         """The passages for a question, best first; `history` is what was said before it."""
         return self.find(question, history, snapshot)[1]
 
-    def find(self, question: str, history: Sequence[Turn] = (), snapshot: Generation | None = None) -> tuple[Generation, Found]:
-        """As search(), with the generation that was asked: the one given, or a newer one if its files have gone meanwhile."""
+    def find(
+        self,
+        question: str,
+        history: Sequence[Turn] = (),
+        snapshot: Generation | None = None,
+        standalone: Standalone | None = None,
+    ) -> tuple[Generation, Found]:
+        """As search(), with the generation that was asked: the one given, or a newer one if its files have gone meanwhile.
+
+        `standalone` is searched for instead of the question and its history.
+        """
+        from kb.rerank import load_reranker
         from kb.retrieve import retrieve
+
+        def found(snapshot: Generation) -> Found:
+            embedder, reranker = self.embedder(snapshot), load_reranker(self.settings)
+            return retrieve(question, history, snapshot, embedder, self.settings.top_k, reranker, standalone)
 
         snapshot = snapshot or self.snapshot()
         try:
-            return snapshot, retrieve(question, history, snapshot, self.embedder(snapshot), self.settings.top_k)
+            return snapshot, found(snapshot)
         except BaseError:
             newer = self.snapshot()
             if newer.number == snapshot.number:
                 raise
-            return newer, retrieve(question, history, newer, self.embedder(newer), self.settings.top_k)
+            return newer, found(newer)
 
     def as_retriever(self) -> "Retriever":
         """A LangChain BaseRetriever; documents carry source, title, heading, start, end and score as metadata."""

@@ -28,6 +28,8 @@ CREATE TABLE skipped (source TEXT, path TEXT, file TEXT, reason TEXT, detail TEX
 _INFO = "key, source, path, title, bytes, chunks, aliases"
 _SAME_PAGE = "documents a JOIN documents b ON a.source = b.source AND a.page = b.page AND a.key != b.key"
 
+_IN_CHINESE = 0.05  # share of Chinese characters; a page of commands has few
+
 
 @dataclass(frozen=True, slots=True)
 class FileState:
@@ -101,6 +103,11 @@ class Catalog(Tables):
         """At most `count` pairs (Chinese, English) of twins, drawn evenly: keys are hashes."""
         sql = f"SELECT a.key, a.chinese, b.key, b.chinese FROM {_SAME_PAGE} WHERE a.chinese > b.chinese ORDER BY 1 LIMIT ?"
         return [(one, other) for one, share, other, of_other in self._rows(sql, (count,)) if are_twins(share, of_other)]
+
+    def chinese(self) -> float:
+        """The share of the documents that are in Chinese, 0 to 1."""
+        [(share,)] = self._rows("SELECT coalesce(avg(chinese >= ?), 0) FROM documents", (_IN_CHINESE,))
+        return float(share)
 
     def segments(self, keys: Sequence[str]) -> dict[str, str]:
         """Document key → the segment that holds it, for those that are in this generation."""

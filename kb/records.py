@@ -104,6 +104,11 @@ class Chunk:
     text: str
 
 
+def under_headings(title: str, chunk: Chunk) -> str:
+    """What a model reads of a chunk: the title and the headings it stands under, and its text."""
+    return "\n".join((" › ".join(dict.fromkeys((title, *chunk.heading))), chunk.text))
+
+
 def document_of(chunk_id: str) -> str:
     """The key of the document that a chunk belongs to."""
     return chunk_id.partition("-")[0]
@@ -134,6 +139,14 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Standalone:
+    """A question that a model put so that it needs no history, and the same in the `other` language (empty: not searched)."""
+
+    question: str
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """The part of hit `n` that the answer rests on: lines `start` to `end` of its document."""
 
@@ -146,6 +159,7 @@ class Quote:
 class Found:
     """First event of an answer: what retrieval found, in the generation it was found in.
 
+    `query` is what was searched for; `rewritten` is the same where a model wrote it and it is not what was typed.
     `confidence` (0 to 1): how sure it is that the hits hold the answer.
     """
 
@@ -153,6 +167,7 @@ class Found:
     generation: int
     hits: tuple[Hit, ...]
     confidence: float = 1.0
+    rewritten: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +179,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Last event of an answer that came to its end. `refused`: nothing in the documents answers the question."""
+    """Last event of an answer that came to its end. `refused`: nothing in the documents answers the question.
+
+    `text` is what the answer says, also where the pieces that came before said a little more: citations of no passage are taken
+    out. `unsupported`: (start, end) in it of sentences that the passages they cite do not support (kb.support).
+    """
 
     text: str
     refused: bool
     quotes: tuple[Quote, ...]
     seconds: float
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

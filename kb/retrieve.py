@@ -6,6 +6,7 @@ do not (Bruch, Gai and Ingber, ACM TOIS 2023).
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ from kb.fold import Passage, fold
 from kb.glossary import Glossary
 from kb.index import Generation
 from kb.places import lies_in
-from kb.records import Found, Turn
+from kb.records import Found, Standalone, Turn, under_headings
+from kb.rerank import Reranker
 from kb.words import content_words, is_chinese, possible_words, weighted_words
 from kb.worth import Worth
 
@@ -26,6 +28,7 @@ OTHER_CUT = 0.6  # of a Chinese word that the documents have and the dictionary 
 ELSEWHERE = 0.6  # of its score, for a passage that does not lie where the question says
 PER_DOCUMENT = 2  # chunks of one document before those of others
 MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start says enough
+TRANSLATED = 0.8  # of its score, for what only the question in the other language finds
 _LOOKED_AT = 3  # candidates for each hit that is wanted
 _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with the history has less, the topic has changed
 
@@ -87,21 +90,49 @@ def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: G
     return Legs(by_words, by_vector, query.known, Worth(query.weighted, generation, glossary).unknown)
 
 
-def retrieve(question: str, history: Sequence[Turn], generation: Generation, embedder: Embedder, limit: int) -> Found:
-    """At most `limit` hits, best first, numbered from 1. What was said before counts, unless the topic has changed."""
+def retrieve(
+    question: str,
+    history: Sequence[Turn],
+    generation: Generation,
+    embedder: Embedder,
+    limit: int,
+    reranker: Reranker | None = None,
+    standalone: Standalone | None = None,
+) -> Found:
+    """At most `limit` hits, best first, numbered from 1. What was said before counts, unless the topic has changed.
+
+    `standalone` is searched for in both of its languages, instead of the question and what was said before it.
+    """
+    if standalone:
+        found = _retrieve(standalone.question, (), generation, embedder, limit, reranker, standalone.other)
+        return replace(found, rewritten=standalone.question if standalone.question != question else "")
     question, before = asked(question, history)
-    found = _retrieve(question, before, generation, embedder, limit)
+    found = _retrieve(question, before, generation, embedder, limit, reranker)
     if before and _changes_topic(question, found, generation):
-        return _retrieve(question, (), generation, embedder, limit)
+        return _retrieve(question, (), generation, embedder, limit, reranker)
     return found
 
 
-def _retrieve(question: str, before: Sequence[str], generation: Generation, embedder: Embedder, limit: int) -> Found:
+def _retrieve(
+    question: str,
+    before: Sequence[str],
+    generation: Generation,
+    embedder: Embedder,
+    limit: int,
+    reranker: Reranker | None,
+    translated: str = "",
+) -> Found:
     learned = generation.learned
-    legs = search(question, before, generation, learned.glossary, embedder)
-    # A vector says as much as the model understood: the packaged one reads English only.
-    scores = _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.known**2)
-    ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * limit]
+    every = [search(question, before, generation, learned.glossary, embedder)]
+    if translated:
+        every.append(search(translated, (), generation, learned.glossary, embedder))
+    scores: dict[str, float] = {}
+    for legs, share in zip(every, (1.0, TRANSLATED), strict=False):
+        # A vector says as much as the model understood: the packaged one reads English only.
+        for id_, score in _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.known**2).items():
+            scores[id_] = max(scores.get(id_, 0.0), share * score)
+    wanted = reranker.depth if reranker else limit
+    ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * wanted]
     chunks = generation.chunks(ranked)
     keys = list(dict.fromkeys(chunks[id_].document for id_ in ranked))
     infos, twins = generation.catalog.infos(keys), generation.catalog.twins(keys)
@@ -111,10 +142,16 @@ def _retrieve(question: str, before: Sequence[str], generation: Generation, embe
             if not lies_in(named, passage.info.source, passage.info.path):
                 passage.score *= ELSEWHERE
         passages.sort(key=lambda passage: -passage.score)
-    best = _spread(fold(passages, twins, is_chinese(question)))[:limit]
-    hits = tuple(passage.hit(n) for n, passage in enumerate(best, start=1))
-    confidence = learned.calibration.confidence(legs.signals)
-    return Found("\n".join((*before, question)), generation.number, hits, round(confidence, 4) if hits else 0.0)
+    best = _spread(fold(passages, twins, is_chinese(question)))[:wanted]
+    query = "\n".join((*before, question))
+    if reranker and best:
+        texts = [under_headings(passage.info.title, passage.chunk) for passage in best]
+        for passage, score in zip(best, reranker.scores(query, texts), strict=True):
+            passage.score = score
+        best.sort(key=lambda passage: -passage.score)
+    hits = tuple(passage.hit(n) for n, passage in enumerate(best[:limit], start=1))
+    confidence = max(learned.calibration.confidence(legs.signals) for legs in every)
+    return Found(query, generation.number, hits, round(confidence, 4) if hits else 0.0)
 
 
 def _changes_topic(question: str, found: Found, generation: Generation) -> bool:

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
 
     # Retrieval
     top_k: int = Field(8, ge=1, le=50, description="passages an answer may use")
+    reranker: str = Field("", description="a CrossEncoder that puts the passages in order: a folder, or a hub id")
+    rerank_depth: int = Field(20, ge=1, le=100, description="passages that it reads; at least top_k")
     refuse_below: float = Field(
         0.5, ge=0, le=1, description="say that nothing answers where confidence is lower (0: always answer)"
     )
@@ -54,6 +56,8 @@ class Settings(BaseSettings):
     prompt_chars: int = Field(12000, ge=1000, description="budget for the passages in a prompt, in characters")
     temperature: float = Field(0.2, ge=0, le=2)
     max_tokens: int = Field(1024, ge=16)
+    rewrite: bool = Field(True, description="let it put the question without its history, and in both languages, to search for")
+    rewrite_seconds: float = Field(6, gt=0, description="for that; afterwards the question is searched for as it is")
 
     @field_validator("data_base", "source_roots", mode="after")
     @classmethod

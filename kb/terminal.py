@@ -17,6 +17,8 @@ from kb.records import Done, Failed, Found, Hit, Token, Turn
 from kb.settings import Settings, load_settings
 from kb.state import State
 
+MARK = "⚠"
+
 
 def run(args: argparse.Namespace) -> int:
     """Run a parsed command; returns its exit code.
@@ -24,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         KBError: a sentence for the user.
     """
-    given = {name: getattr(args, name, None) for name in ("data_base", "top_k", "endpoint_url", "endpoint_model")}
+    given = {name: getattr(args, name, None) for name in ("data_base", "top_k", "reranker", "endpoint_url", "endpoint_model")}
     settings = load_settings(**given)
     if args.command == "status":
         return _status(settings, args.json)
@@ -32,9 +34,11 @@ def run(args: argparse.Namespace) -> int:
     if args.command == "chat":
         return _chat(base, settings)
     history = _history(args.history) if args.history else ()
-    done = asyncio.run(_ask(args.question, history, base, settings, quiet=args.json))
+    found, done = asyncio.run(_ask(args.question, history, base, settings))
     if args.json:
-        print(json.dumps(_as_json(args.question, *done), ensure_ascii=False))
+        print(json.dumps(_as_json(args.question, found, done), ensure_ascii=False))
+    else:
+        print("\n".join((_marked(done), "", *_source_lines(found.hits, done))))
     return 0
 
 
@@ -53,24 +57,34 @@ def _history(path: Path) -> list[Turn]:
 
 
 async def _ask(
-    question: str, history: Sequence[Turn], base: KnowledgeBase, settings: Settings, quiet: bool = False
+    question: str, history: Sequence[Turn], base: KnowledgeBase, settings: Settings, shown: bool = False
 ) -> tuple[Found, Done]:
-    """Print the answer as it comes, then its sources (nothing at all if `quiet`)."""
+    """The answer, printed as it comes if it is `shown`."""
     found: Found | None = None
     async with aclosing(ask(question, history, base, settings)) as events:
         async for event in events:
             match event:
                 case Found():
                     found = event
-                case Token(text) if not quiet:
+                case Token(text) if shown:
                     print(text, end="", flush=True)
                 case Failed(message):
                     raise KBError(message)
                 case Done() if found is not None:
-                    if not quiet:
-                        print("\n\n" + "\n".join(_source_lines(found.hits, event)))
                     return found, event
     raise RuntimeError("an answer ended without Done or Failed")
+
+
+def _unsupported(done: Done) -> list[str]:
+    return [" ".join(done.text[start:end].split()) for start, end in done.unsupported]
+
+
+def _marked(done: Done) -> str:
+    """The answer, with a mark behind each sentence that its passages do not support."""
+    text = done.text
+    for _, end in reversed(done.unsupported):
+        text = f"{text[:end]} {MARK}{text[end:]}"
+    return text + (f"\n\n{MARK} not found in the passages" if done.unsupported else "")
 
 
 def _source_lines(hits: Sequence[Hit], done: Done) -> list[str]:
@@ -94,6 +108,7 @@ def _as_json(question: str, found: Found, done: Done) -> dict[str, Any]:
             for hit in found.hits
         ],
         "seconds": done.seconds,
+        "unsupported": _unsupported(done),
     }  # fmt: skip
 
 
@@ -112,13 +127,15 @@ def _chat(base: KnowledgeBase, settings: Settings) -> int:
         if not question:
             continue
         try:
-            _, done = asyncio.run(_ask(question, history, base, settings))
+            found, done = asyncio.run(_ask(question, history, base, settings, shown=True))
         except KeyboardInterrupt:
             print("\n(stopped)")
             continue
         except KBError as error:
             print(f"\n{error}")
             continue
+        told = [f"{MARK} not found in the passages: {sentence}" for sentence in _unsupported(done)]
+        print("\n\n" + "\n".join((*told, *_source_lines(found.hits, done))))
         history += [Turn("user", question), Turn("assistant", done.text)]
 
 

@@ -1,6 +1,7 @@
 """A small OpenAI-compatible chat server on a free port of this machine: a real implementation of the seam.
 
-It streams `pieces` with `pause` seconds between them, remembers the requests, and notices when a client hangs up.
+It streams `pieces` with `pause` seconds between them (to the first requests `replies` instead), remembers the requests, and
+notices when a client hangs up.
 """
 
 import json
@@ -25,6 +26,7 @@ class FakeOpenAI:
     pause: float = 0.0
     status: int = 200
     break_after: int | None = None
+    replies: Sequence[Sequence[str]] = ()
     requests: list[dict[str, Any]] = field(default_factory=list)
     hung_up: threading.Event = field(default_factory=threading.Event)
 
@@ -53,6 +55,7 @@ class FakeOpenAI:
 
     def _reply(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))))
+        count = len(self.requests)
         if self.status != 200:
             body = json.dumps({"error": {"message": "no such model"}}).encode()
             handler.send_response(self.status)
@@ -66,7 +69,7 @@ class FakeOpenAI:
         handler.end_headers()
         try:
             time.sleep(self.first)
-            for n, piece in enumerate(self.pieces):
+            for n, piece in enumerate(self.replies[count - 1] if count <= len(self.replies) else self.pieces):
                 if n == self.break_after:
                     return
                 self._event(handler, {"content": piece}, None)

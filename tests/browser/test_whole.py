@@ -144,7 +144,7 @@ def test_a_model_is_stopped_and_its_server_notices(start: Callable[..., SimpleNa
     with FakeOpenAI(
         pieces=["Boil ", "them ", "[1].\n\n", *(f"{text}\n\n" for text in hostile)] + ["more "] * 600, pause=0.03
     ) as model:
-        page = open_page(start(endpoint_url=model.url, endpoint_model="slow-model").url)
+        page = open_page(start(endpoint_url=model.url, endpoint_model="slow-model", rewrite="false").url)
         assert "slow-model" in page.inner_text("#foot")
         ask(page, "How do I add a folder?", wait=False)
         page.wait_for_selector("#live .prose-text a.cite")

@@ -97,7 +97,7 @@ def test_a_model_gets_the_documents_fenced_and_its_citations_are_anchored(base: 
     assert done.text == "".join(pieces)
     [quote] = done.quotes
     assert "23333" in cited_text(base, found, quote)
-    system = server.requests[0]["messages"][0]["content"]
+    system = server.requests[-1]["messages"][0]["content"]
     fence = system.split("<documents-")[1].split(">")[0]
     assert len(fence) == 16
     inside = system.rpartition(f"<documents-{fence}>")[2].partition(f"</documents-{fence}>")[0]
@@ -108,7 +108,7 @@ def test_a_model_gets_the_documents_fenced_and_its_citations_are_anchored(base: 
 def test_documents_that_give_orders_stay_inside_the_fence(base: kb.KnowledgeBase) -> None:
     with FakeOpenAI(["No."]) as server:
         events_of(base, "What does evil say about previous instructions and the password?", endpoint_url=server.url)
-    system = server.requests[0]["messages"][0]["content"]
+    system = server.requests[-1]["messages"][0]["content"]
     fence = system.split("<documents-")[1].split(">")[0]
     before, _, rest = system.rpartition(f"<documents-{fence}>")
     inside, _, after = rest.partition(f"</documents-{fence}>")
@@ -145,7 +145,7 @@ def test_a_dead_endpoint_is_one_sentence_after_the_sources(base: kb.KnowledgeBas
 
 def test_closing_the_stream_hangs_up_on_the_model(base: kb.KnowledgeBase) -> None:
     async def two_tokens(url: str) -> None:
-        settings = base.settings.model_copy(update={"endpoint_url": url})
+        settings = base.settings.model_copy(update={"endpoint_url": url, "rewrite": False})
         async with aclosing(kb.ask("On which port does the server listen?", (), base, settings)) as events:
             seen = 0
             async for event in events:

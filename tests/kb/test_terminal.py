@@ -37,11 +37,19 @@ def test_ask_json_has_what_is_promised(small_settings: kb.Settings, tmp_path: Pa
     done = run(small_settings, "ask", "之后可以部署吗", "--json", "--history", str(history))
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
-    assert list(value) == ["question", "answer", "refused", "hits", "seconds"]
+    assert list(value) == ["question", "answer", "refused", "hits", "seconds", "unsupported"]
     assert value["hits"][0]["source"] == "xtuner/README.md"
     assert {"n", "source", "heading", "lines", "score", "text"} <= set(value["hits"][0])
     start, end = value["hits"][0]["lines"]
     assert start <= end
+
+
+def test_ask_marks_what_the_passages_do_not_support(small_settings: kb.Settings) -> None:
+    with FakeOpenAI(["It listens on port 23333 [1]. ", "It was built by astronomers in Chile [1]."]) as server:
+        asked = ("ask", "On which port does the server listen?", "--endpoint-url", server.url)
+        shown, value = run(small_settings, *asked), json.loads(run(small_settings, *asked, "--json").stdout)
+    assert "It listens on port 23333 [1]. It was built by astronomers in Chile [1]. ⚠\n" in shown.stdout
+    assert value["unsupported"] == ["It was built by astronomers in Chile [1]."]
 
 
 def test_each_mistake_is_one_sentence(small_settings: kb.Settings, tmp_path: Path) -> None:
@@ -66,6 +74,7 @@ def test_chat_streams_stops_on_ctrl_c_and_leaves_on_exit(small_settings: kb.Sett
     with FakeOpenAI(["tick "] * 500, pause=0.05) as server:
         pid, terminal = pty.fork()
         if pid == 0:
+            os.environ["KB_REWRITE"] = "false"  # its reply would be ticks too
             os.chdir(ROOT)
             argv = [
                 sys.executable,
