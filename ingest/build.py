@@ -78,6 +78,7 @@ def reindex(name: str, settings: Settings, progress: Reporter = lambda _: None, 
             return report
         if plan.why:
             progress(Progress("read", 0, len(plan.read), "files", note=f"Building from nothing, because {plan.why}."))
+        words.warm()
         base = None if plan.fresh else live
         if base and (worn := to_merge(base.manifest.segments)):
             merged = add_generation(name, settings, partial(merge, base, worn, report, progress), report, progress)

@@ -42,17 +42,26 @@ STOP_ZH = frozenset(
 _lock = threading.Lock()
 
 
-@lru_cache(maxsize=1)
 def _jieba() -> Any:
+    with _lock:  # a second thread waits for the first to load it
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Any:
     import jieba
 
     jieba.setLogLevel(logging.WARNING)
-    with _lock:
-        # No dictionary cache: it would be a marshal file in a folder that every user of the machine can write to.
-        cutter = jieba.Tokenizer()
-        cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
-        cutter.initialized = True
+    # No dictionary cache: it would be a marshal file in a folder that every user of the machine can write to.
+    cutter = jieba.Tokenizer()
+    cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
+    cutter.initialized = True
     return cutter
+
+
+def warm() -> None:
+    """Load the dictionary now, in a thread of its own, for who will need it in a second or two."""
+    threading.Thread(target=_jieba, daemon=True).start()
 
 
 def singular(word: str) -> str:
