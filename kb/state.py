@@ -47,6 +47,8 @@ class Message:
     quotes: tuple[Quote, ...] = ()
     generation: int = 0
     refused: bool = False
+    rewritten: str = ""
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 class State:
@@ -130,10 +132,12 @@ class State:
         return [Message(role, content, **_found_from(found)) for role, content, found in rows]
 
     def add_message(self, conversation: str, owner: str, role: str, content: str, *, generation: int = 0,
-                    hits: Sequence[Hit] = (), quotes: Sequence[Quote] = (), refused: bool = False) -> None:  # fmt: skip
+                    hits: Sequence[Hit] = (), quotes: Sequence[Quote] = (), refused: bool = False, rewritten: str = "",
+                    unsupported: Sequence[tuple[int, int]] = ()) -> None:  # fmt: skip
         found = json.dumps(
             {"hits": [asdict(hit) for hit in hits], "quotes": [asdict(quote) for quote in quotes],
-             "generation": generation, "refused": refused}, ensure_ascii=False
+             "generation": generation, "refused": refused, "rewritten": rewritten, "unsupported": unsupported},
+            ensure_ascii=False,
         )  # fmt: skip
         with self._open() as db:
             self._check(db, conversation, owner)
@@ -168,7 +172,8 @@ class State:
 def _found_from(text: str) -> dict:
     found = json.loads(text)
     hits = tuple(map(_hit_from, found["hits"]))
-    return found | {"hits": hits, "quotes": tuple(Quote(**quote) for quote in found["quotes"])}
+    unsupported = tuple((start, end) for start, end in found.get("unsupported", ()))
+    return found | {"hits": hits, "quotes": tuple(Quote(**quote) for quote in found["quotes"]), "unsupported": unsupported}
 
 
 def _hit_from(row: dict) -> Hit:

@@ -24,6 +24,7 @@ class Run:
     hits: tuple[Hit, ...] = ()
     quotes: tuple[Quote, ...] = ()
     generation: int = 0
+    rewritten: str = ""  # the question as a model put it to be searched for
     found: bool = False  # retrieval has spoken
     end: Done | Failed | None = None
     left = False  # the page shows something else by now
@@ -40,6 +41,7 @@ class Run:
         match event:
             case Found():
                 self.hits, self.generation, self.found = event.hits, event.generation, True
+                self.rewritten = event.rewritten
             case Token():
                 self.text += event.text
             case Done():

@@ -220,7 +220,7 @@ class Conversations:
 
     def _keep(self, run: Run, who: str) -> None:
         if run.text and not isinstance(run.end, Failed):
-            refused = isinstance(run.end, Done) and run.end.refused
+            done = run.end if isinstance(run.end, Done) else None
             with suppress(KBError):  # the conversation was deleted while the answer was written
                 self.core.state.add_message(
                     run.conversation,
@@ -230,7 +230,9 @@ class Conversations:
                     generation=run.generation,
                     hits=run.hits,
                     quotes=run.quotes,
-                    refused=refused,
+                    refused=bool(done and done.refused),
+                    rewritten=run.rewritten,
+                    unsupported=done.unsupported if done else (),
                 )
 
     # What several of them need

@@ -9,6 +9,7 @@ from ui.render import Child, Html, el, icon, join, link, markdown
 from ui.words import Words
 
 MAX_LISTED = 200
+_SAID = 3  # sentences that are named
 _ALSO = 3  # other places of a passage that are named
 
 
@@ -50,9 +51,13 @@ def answer(
     status: str = "",
     stopped: bool = False,
     seconds: float | None = None,
+    rewritten: str = "",
+    unsupported: Sequence[tuple[int, int]] = (),
 ) -> Html:
-    """An answer; `status` is said while there is nothing to read yet."""
-    body: list[Child] = []
+    """An answer; `status` is said while there is nothing to read yet. `unsupported`: where in `text` sentences stand that the
+    passages they cite do not carry.
+    """
+    body: list[Child] = [el("p", words("chat.rewritten", question=rewritten), class_="note")] if rewritten else []
     prose = el("div", markdown(text, _citation(ordinal, hits)), class_="prose-text") if text else None
     if refused:
         body.append(el("div", icon("nothing"), prose or words("chat.refused"), class_="refused"))
@@ -62,6 +67,9 @@ def answer(
         body.append(prose)
     if stopped:
         body.append(el("p", words("chat.stopped"), class_="note"))
+    if unsupported:
+        said = "；".join(f"“{' '.join(text[start:end].split())}”" for start, end in unsupported[:_SAID])
+        body.append(el("p", icon("warning"), words("chat.unsupported", sentences=said), class_="note"))
     if status:
         body.append(el("p", el("span", class_="pulse"), status, class_="status"))
     if not writing:
@@ -100,7 +108,7 @@ def exchange(words: Words, question_: str, run: Run, *, ended: bool = False) -> 
     if not ended and not run.text:
         count = len({hit.chunk.document for hit in run.hits})
         status = words("chat.reading", passages=len(run.hits), documents=count) if run.hits else words("chat.searching")
-    refused, seconds = (end.refused, end.seconds) if isinstance(end, Done) else (False, None)
+    done = end if isinstance(end, Done) else None
     if run.text or status or isinstance(end, Done):
         parts.append(
             answer(
@@ -108,12 +116,14 @@ def exchange(words: Words, question_: str, run: Run, *, ended: bool = False) -> 
                 run.ordinal,
                 run.text,
                 run.hits,
-                refused=refused,
+                refused=bool(done and done.refused),
                 last=ended and not isinstance(end, Failed),
                 writing=not ended,
                 status=status,
                 stopped=ended and end is None,
-                seconds=seconds,
+                seconds=done.seconds if done else None,
+                rewritten=run.rewritten,
+                unsupported=done.unsupported if done else (),
             )
         )
     if ended and isinstance(end, Failed):
@@ -131,7 +141,18 @@ def messages(words: Words, stored: Sequence[Any], last_is_open: bool = True) -> 
             parts.append(question(message.content))
         else:
             last = last_is_open and ordinal == len(stored) - 1
-            parts.append(answer(words, ordinal, message.content, message.hits, refused=message.refused, last=last))
+            parts.append(
+                answer(
+                    words,
+                    ordinal,
+                    message.content,
+                    message.hits,
+                    refused=message.refused,
+                    last=last,
+                    rewritten=message.rewritten,
+                    unsupported=message.unsupported,
+                )
+            )
     if last_is_open and stored and stored[-1].role == "user":
         parts.append(failure(words, words("chat.unanswered")))
     return join(*parts)

@@ -39,6 +39,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "chat.unanswered": ("This question has no answer yet.", "这个问题还没有得到回答。"),
     "chat.refused": ("Not found in the documents", "文档中没有找到"),
     "chat.anyway": ("Answer from these passages anyway", "仍然用这些段落回答"),
+    "chat.rewritten": ("Searched for: {question}", "检索的问题：{question}"),
+    "chat.unsupported": ("The passages it cites do not bear this out: {sentences}", "所引用的段落不能支持：{sentences}"),
     "chat.seconds": ("{seconds} s", "{seconds} 秒"),
     "chat.busy": ("An answer is still being written; stop it first.", "上一个回答还在生成，请先停止。"),
     "chat.empty": ("Type a question first.", "请先输入问题。"),

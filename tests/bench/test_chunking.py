@@ -17,7 +17,7 @@ from ingest.split import split
 from kb.embed import load_embedder
 from kb.records import Document
 from kb.settings import load_settings
-from tests.bench.test_domain_qa import DATA
+from tests.bench.corpora import DATA
 
 FOLDER = DATA / "qa-sets" / "chunking-eval"
 CHARS = (1000, 400)

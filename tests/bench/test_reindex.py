@@ -18,7 +18,7 @@ import kb
 from kb.embed import load_embedder
 from kb.embed_model import locate
 from kb.records import Turn
-from tests.bench.test_domain_qa import CORPUS, DATA, ROOT, cases, first_gold, turns
+from tests.bench.corpora import CORPUS, DATA, ROOT, cases, first_gold, turns
 
 pytestmark = [pytest.mark.bench, pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus in {DATA}: set KB_BENCH_DATA")]
 

@@ -5,7 +5,6 @@ KB_BENCH_CASES how many questions of a public set are asked (default 500, drawn 
 The classic recipe stands in test_reindex.py: it takes minutes to build.
 """
 
-import json
 import os
 import random
 import statistics
@@ -20,12 +19,12 @@ import ingest
 import kb
 from eval import Case, evaluate, read_cases
 from kb import retrieve
-from kb.records import Found, Turn
-from tests.bench.test_domain_qa import CORPUS, DATA
+from kb.records import Found
+from tests.bench.corpora import CORPUS, DATA, DEV, cases, turns
 
 HELD_OUT = Path(__file__).parent / "questions" / "internlm-docs.jsonl"
 SETS = {
-    "dev": (CORPUS, DATA / "domain-qa" / "dev.jsonl"),
+    "dev": (CORPUS, DEV),
     "held out": (CORPUS, HELD_OUT),
     **{
         name: (DATA / "qa-sets" / name / "corpus.jsonl", DATA / "qa-sets" / name / "questions.jsonl")
@@ -139,10 +138,10 @@ def test_retrieval_time(settings: kb.Settings) -> None:
         patch.setattr(snapshot, "by_words", timed(snapshot.by_words))
         patch.setattr(snapshot, "by_vector", timed(snapshot.by_vector))
         patch.setattr(embedder, "_encode", timed(embedder._encode))
-        for row in 3 * [json.loads(line) for line in SETS["dev"][1].read_text("utf-8").splitlines()]:
+        for row in 3 * cases():
             spent["legs"] = 0.0
             started = time.perf_counter()
-            base.search(row["question"], [Turn(t["role"], t["content"]) for t in row["history"]], snapshot)
+            base.search(row["question"], turns(row), snapshot)
             whole.append(1000 * (time.perf_counter() - started))
             rest.append(whole[-1] - 1000 * spent["legs"])
     for what, times in (("whole", whole), ("outside the legs and the embedding", rest)):
