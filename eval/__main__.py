@@ -102,10 +102,10 @@ def _make(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from eval.compare import gate
     from eval.judge import judge_of
-    from eval.progress import Bar
     from eval.report import table
     from eval.run import evaluate
     from eval.runs import read_run, save_baseline, writing
+    from kb.progress import Bar
     from kb.settings import load_settings
 
     baseline = read_run(args.gate) if args.gate else None  # before the questions are asked: it may not be there

@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.cases import Case, CaseSet, read_cases
 from eval.runs import writing
+from kb.base import bad_name
 from kb.errors import KBError, SourceError
 from kb.settings import Settings
 
@@ -77,11 +78,8 @@ def _folder(settings: Settings) -> Path:
 
 def _write(settings: Settings, name: str, lines: Sequence[str]) -> None:
     name = name.strip().removesuffix(SUFFIX).strip()
-    bad = not name or len(name.encode()) > _NAME_BYTES or name.startswith(".")
-    if bad or any(char in '/\\:*?"<>|' or not char.isprintable() for char in name):
-        raise SourceError(
-            f"{name!r} cannot name a question set: use letters (of any script), digits, spaces, '.', '_' or '-', not '.' first."
-        )
+    if sentence := bad_name(name, "a question set", _NAME_BYTES):
+        raise SourceError(sentence)
     if any(one.name.casefold() == name.casefold() for one in list_sets(settings)):
         raise SourceError(f"There is a question set {name!r} already: choose another name.")
     with writing(_folder(settings)):

@@ -6,14 +6,12 @@ Exit codes: 0 done; 3 done, but some files need a look; 1 failed, and the old in
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 from kb.errors import KBError
 
 if TYPE_CHECKING:
-    from kb.jobs import Progress
     from kb.settings import Settings
 
 
@@ -46,38 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--embed-model", metavar="MODEL", help="'builtin', a sentence-transformers folder, or a hub id")
     parser.add_argument("--progress", type=Path, metavar="FILE", help="append progress to FILE, one JSON object a line")
     return parser
-
-
-class _Bars:
-    """Progress on a terminal (tqdm, when standard error is one) and in a file."""
-
-    def __init__(self, file: TextIO | None) -> None:
-        self._file = file
-        self._bar: Any = None  # a tqdm
-        self._stage = ""
-
-    def __call__(self, progress: "Progress") -> None:
-        if self._file:
-            self._file.write(json.dumps(asdict(progress)) + "\n")
-            self._file.flush()
-        if progress.note:
-            self.close()
-            print(progress.note, file=sys.stderr, flush=True)
-        if not sys.stderr.isatty():
-            return
-        from tqdm import tqdm
-
-        if self._bar is None or progress.stage != self._stage:
-            self.close()
-            self._stage = progress.stage
-            self._bar = tqdm(total=progress.total, desc=progress.stage, unit=f" {progress.unit}", file=sys.stderr)
-        self._bar.total = progress.total
-        self._bar.update(progress.done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def _change_sources(args: argparse.Namespace, settings: "Settings") -> None:
@@ -135,10 +101,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
     from ingest.build import reindex
+    from kb.progress import Bar
     from kb.settings import load_settings
 
     progress_file = args.progress.open("a", encoding="utf-8") if args.progress else None
-    bars = _Bars(progress_file)
+    bars = Bar(progress_file)
     try:
         settings = load_settings(data_base=args.data_base, embed_model=args.embed_model)
         if said := _manage(args, settings):

@@ -24,10 +24,19 @@ if TYPE_CHECKING:
     from kb.retriever import Retriever
 
 DEFAULT = "default"
+_NAME_BYTES = 120
 _open_lock = threading.Lock()
 # One open generation a knowledge base, replaced when the pointer moves; beside it what tells it from another one of its
 # number, in a knowledge base that was deleted and made again.
 _live: dict[Path, tuple[tuple[int, int], Generation]] = {}
+
+
+def bad_name(name: str, what: str, most_bytes: int) -> str:
+    """Why `name` cannot name a file or a folder of ours, `what` it is to be; empty if it can."""
+    bad = not name or len(name.encode()) > most_bytes or name != name.strip() or name.startswith(".")
+    if bad or any(char in '/\\:*?"<>|' or not char.isprintable() for char in name):
+        return f"{name!r} cannot name {what}: use letters (of any script), digits, spaces, '.', '_' or '-', not '.' first."
+    return ""
 
 
 def base_folder(settings: Settings, name: str) -> Path:
@@ -36,11 +45,8 @@ def base_folder(settings: Settings, name: str) -> Path:
     Raises:
         BaseError: the name cannot be a folder's.
     """
-    bad = not name or len(name.encode()) > 120 or name != name.strip() or name.startswith(".")
-    if bad or any(char in '/\\:*?"<>|' or not char.isprintable() for char in name):
-        raise BaseError(
-            f"{name!r} cannot name a knowledge base: use letters (of any script), digits, spaces, '.', '_' or '-', not '.' first."
-        )
+    if sentence := bad_name(name, "a knowledge base", _NAME_BYTES):
+        raise BaseError(sentence)
     return settings.data_base / "kbs" / name
 
 

@@ -58,7 +58,7 @@ class EvaluateTab:
     def tick(self, kb: str | None, seen: str) -> View:
         """Look at the running job; when it has ended, draw what it made."""
         job = self._job(kb)
-        if _mark(job) != seen and not (job and job.alive):
+        if job_card.mark(job) != seen and not (job and job.alive):
             return self._whole(kb)
         return self._job_view(job)
 
@@ -107,7 +107,7 @@ class EvaluateTab:
         alive = bool(job and job.alive)
         return View(
             job=carry(job_card.card(self.words, job, "cancel-eval")) if job else "",
-            seen=_mark(job),
+            seen=job_card.mark(job),
             timer=gr.Timer(active=alive),
             go=gr.Button(interactive=not alive),
         )
@@ -140,7 +140,3 @@ class EvaluateTab:
 def _said(sentence: str) -> View:
     warn(sentence)
     return View()
-
-
-def _mark(job: Job | None) -> str:
-    return f"{job.id}:{job.state}" if job else ""

@@ -33,6 +33,11 @@ def card(words: Words, job: Job, cancel_verb: str = "cancel-job") -> Html:
     )
 
 
+def mark(job: Job | None) -> str:
+    """What tells whether the card has to be drawn anew."""
+    return f"{job.id}:{job.state}" if job else ""
+
+
 def _headline(words: Words, job: Job) -> str:
     if job.state == "running" and job.progress:
         return words(f"stage.{job.progress.stage}") if f"stage.{job.progress.stage}" in WORDS else job.progress.stage

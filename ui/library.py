@@ -128,7 +128,7 @@ class LibraryTab:
     def tick(self, kb: str | None, seen: str) -> View:
         """Look at the running job; when it has ended, draw what it made."""
         job = self._job(kb)
-        if _mark(job) != seen and not (job and job.alive):
+        if job_card.mark(job) != seen and not (job and job.alive):
             return self._whole(kb)
         return self._job_view(job)
 
@@ -244,7 +244,7 @@ class LibraryTab:
         alive = bool(job and job.alive)
         return View(
             job=carry(job_card.card(self.words, job)) if job else "",
-            seen=_mark(job),
+            seen=job_card.mark(job),
             timer=gr.Timer(active=alive),
             index=gr.Button(interactive=not alive),
         )
@@ -264,7 +264,3 @@ class LibraryTab:
             skipped=carry(shelves.left_out(words, skipped)),
             name=kb if kb in self.core.names() and kb != GUIDE else NEW,
         )
-
-
-def _mark(job: Job | None) -> str:
-    return f"{job.id}:{job.state}" if job else ""

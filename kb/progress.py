@@ -1,4 +1,4 @@
-"""Progress on a terminal (tqdm, when standard error is one) and in a file, one JSON object a line."""
+"""Progress of a command on a terminal (tqdm, when standard error is one) and in a file, one JSON object a line."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """Called with each Progress."""
+    """Called with each Progress; a stage has a bar of its own."""
 
     def __init__(self, file: TextIO | None) -> None:
         self._file = file
@@ -32,6 +32,7 @@ class Bar:
             self._bar = tqdm(
                 total=progress.total, initial=progress.done, desc=progress.stage, unit=f" {progress.unit}", file=sys.stderr
             )
+        self._bar.total = progress.total
         self._bar.update(progress.done - self._bar.n)
 
     def close(self) -> None:
