@@ -69,7 +69,7 @@ def answer(
         body.append(el("p", words("chat.stopped"), class_="note"))
     if unsupported:
         said = "；".join(f"“{' '.join(text[start:end].split())}”" for start, end in unsupported[:_SAID])
-        body.append(el("p", icon("warning"), words("chat.unsupported", sentences=said), class_="note"))
+        body.append(el("p", icon("warning"), " ", words("chat.unsupported", sentences=said), class_="note"))
     if status:
         body.append(el("p", el("span", class_="pulse"), status, class_="status"))
     if not writing:
