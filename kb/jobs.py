@@ -1,17 +1,16 @@
 """A long task is a folder on disk, so it outlives the page and the app that started it.
 
-    data_base/jobs/<id>/  job.json (what was asked), run.json (who runs it), log.txt, progress.jsonl, cancel, exit.json last
+    data_base/jobs/<id>/  job.json (what was asked), run.json (who runs it), log.txt, progress.jsonl, cancel, pause, and last
+                          exit.json
 
-A small supervisor, detached from the app, owns the tool: it starts it in a process group of its own, ends the whole
-group on cancel, and writes how it ended. Readers only read the folder.
+A small supervisor (kb/supervisor.py), detached from the app, owns the tool and all of its processes (kb/processes.py).
+Readers only read the folder; what is left of a job whose supervisor and watcher were killed, the next list ends.
 """
 
 import json
 import os
 import secrets
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from kb import processes
 from kb.errors import KBError
+from kb.processes import run_tool  # noqa: F401 - public here
+from kb.settings import Settings
+from kb.supervisor import GPU_LOCK, alive, read, write
 
-if __name__ != "__main__":  # the supervisor needs the standard library only
-    from kb.settings import Settings
-
-JobState = Literal["starting", "running", "done", "failed", "cancelled", "lost"]
+JobState = Literal["starting", "waiting", "running", "paused", "done", "failed", "cancelled", "lost"]
 DONE_CODES = (0, 3)  # 3: done, with skipped files
-_GRACE = 5.0  # seconds between TERM and KILL
+PAUSED = 4  # the exit code of a job that saved its work and ended because it was asked to pause
 _STARTING = 15.0  # seconds a supervisor may take to report itself
 _KEPT = 50
 _REPO = Path(__file__).resolve().parent.parent
@@ -59,10 +59,18 @@ class Job:
     code: int | None
     progress: Progress | None
     folder: Path
+    can_pause: bool = False
+    waits_for: str = ""  # title of the job that has the GPU
 
     @property
     def alive(self) -> bool:
-        return self.state in ("starting", "running")
+        return self.state in ("starting", "waiting", "running")
+
+    @property
+    def signal(self) -> int:
+        """The signal that ended its tool, or the tool that it ran (shells write it as 128 + n); 0: none did."""
+        code = self.code or 0
+        return -code if code < 0 else code - 128 if 128 < code < 160 else 0
 
     def tail(self, lines: int = 20) -> str:
         """The end of its log."""
@@ -76,20 +84,33 @@ class Job:
         return "\n".join(line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")[-lines:]).strip()
 
 
-def start(settings: "Settings", kind: str, title: str, module: str, args: Sequence[str], subject: str = "") -> Job:
-    """Start `python -m module args… --progress FILE` under a supervisor."""
+def start(
+    settings: Settings,
+    kind: str,
+    title: str,
+    module: str,
+    args: Sequence[str],
+    subject: str = "",
+    *,
+    gpu: bool = False,
+    can_pause: bool = False,
+) -> Job:
+    """Start `python -m module args… --progress FILE` under a supervisor.
+
+    `gpu`: one such job runs at a time; the others wait. `can_pause`: the module looks at pause_asked(), saves, ends with
+    PAUSED, and goes on where it was when it is started again with the same arguments.
+    """
     root = settings.data_base / "jobs"
     root.mkdir(parents=True, exist_ok=True)
     _prune(root)
     id_ = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = root / id_
     folder.mkdir()
-    argv = [sys.executable, "-m", module, *args, "--progress", str(folder / "progress.jsonl")]
-    _write(folder / "job.json", {"kind": kind, "title": title, "subject": subject, "argv": argv, "started": time.time()})
-    supervisor = [sys.executable, "-m", "kb.jobs", str(folder)]
+    write(folder / "job.json", {"kind": kind, "title": title, "subject": subject, "module": module, "args": list(args),
+                                "gpu": gpu, "can_pause": can_pause, "started": time.time()})  # fmt: skip
     path = os.pathsep.join([str(_REPO), *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.Popen(supervisor, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                     start_new_session=True, env=os.environ | {"PYTHONPATH": path})  # fmt: skip
+    env = {name: value for name, value in os.environ.items() if name != processes.MARK}  # a job may start another
+    processes.detach([sys.executable, "-m", "kb.supervisor", str(folder)], env | {"PYTHONPATH": path})
     return get(settings, id_)
 
 
@@ -101,35 +122,103 @@ def get(settings: "Settings", id_: str) -> Job:
     return _read(folder)
 
 
-def list_jobs(settings: "Settings", kind: str | None = None, subject: str | None = None) -> list[Job]:
+def list_jobs(settings: Settings, kind: str | None = None, subject: str | None = None) -> list[Job]:
     """Newest first, of one kind and about one subject if given."""
-    root = settings.data_base / "jobs"
-    folders = sorted((path.parent for path in root.glob("*/job.json")), reverse=True)
-    return [
-        job for job in map(_read, folders) if (kind is None or job.kind == kind) and (subject is None or job.subject == subject)
-    ]
+    jobs = _all(settings.data_base / "jobs")
+    for job in jobs:
+        _sweep(job)
+    return [job for job in jobs if (kind is None or job.kind == kind) and (subject is None or job.subject == subject)]
 
 
-def cancel(settings: "Settings", id_: str) -> None:
+def cancel(settings: Settings, id_: str) -> None:
     """Ask the supervisor to end the job; it does so within seconds."""
-    (get(settings, id_).folder / "cancel").touch()
+    job = get(settings, id_)
+    (job.folder / "cancel").touch()
+    _sweep(job)
+
+
+def pause(settings: Settings, id_: str) -> None:
+    """Ask the job to save its work and end; rerun() goes on with it.
+
+    Raises:
+        KBError: it cannot be paused, or does not run.
+    """
+    job = get(settings, id_)
+    if not job.can_pause or job.state != "running":
+        raise KBError("That job cannot be paused now.")
+    (job.folder / "pause").touch()
+
+
+def pause_asked() -> bool:
+    """Inside a job: whether it should save its work and end with the code PAUSED."""
+    folder = processes.own_folder()
+    return folder is not None and (folder / "pause").exists()
+
+
+def rerun(settings: Settings, id_: str) -> Job:
+    """Start again what a job that has ended was asked; the one of its kind and subject that runs, if one does."""
+    job = get(settings, id_)
+    for other in list_jobs(settings, job.kind, job.subject):
+        if other.alive:
+            return other
+    asked = read(job.folder / "job.json")
+    return start(settings, job.kind, job.title, asked["module"], asked["args"], job.subject,
+                 gpu=asked["gpu"], can_pause=asked["can_pause"])  # fmt: skip
+
+
+def _all(root: Path) -> list[Job]:
+    return [_read(path.parent) for path in sorted(root.glob("*/job.json"), reverse=True)]
 
 
 def _read(folder: Path) -> Job:
-    asked = _json(folder / "job.json")
-    ended = _json(folder / "exit.json")
-    run = _json(folder / "run.json")
+    asked = read(folder / "job.json")
+    ended = read(folder / "exit.json")
+    run = read(folder / "run.json")
+    waits_for = ""
     state: JobState
     if ended:
-        state = "cancelled" if ended["cancelled"] else "done" if ended["code"] in DONE_CODES else "failed"
+        state = _end_state(ended, bool(asked.get("can_pause")))
     elif run:
-        state = "running" if _started_at(run["pid"]) == run["process_started"] else "lost"
-        if state == "lost" and (ended := _json(folder / "exit.json")):  # it ended between the two looks
-            return _read(folder)
+        state = "running" if "tool" in run else "starting"
+        if not alive(run, "pid", "process_started"):
+            state = "lost"
+            if (folder / "exit.json").exists():  # it ended between the two looks
+                return _read(folder)
+        elif asked.get("gpu") and "tool" not in run:
+            state, waits_for = "waiting", _has_gpu(folder)
     else:
         state = "starting" if time.time() - asked["started"] < _STARTING else "lost"
     return Job(folder.name, asked["kind"], asked["title"], asked["subject"], state, asked["started"], ended.get("ended"),
-               ended.get("code"), _progress(folder), folder)  # fmt: skip
+               ended.get("code"), _progress(folder), folder, bool(asked.get("can_pause")), waits_for)  # fmt: skip
+
+
+def _end_state(ended: dict[str, Any], can_pause: bool) -> JobState:
+    if ended.get("lost"):
+        return "lost"
+    if ended["cancelled"]:
+        return "cancelled"
+    if can_pause and ended["code"] == PAUSED:
+        return "paused"
+    return "done" if ended["code"] in DONE_CODES else "failed"
+
+
+def _has_gpu(folder: Path) -> str:
+    """Title of the job that the GPU's lock names."""
+    try:
+        name = (folder.parent / GPU_LOCK).read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    return str(read(folder.parent / name / "job.json").get("title", "")) if name else ""
+
+
+def _sweep(job: Job) -> None:
+    """End what is left of a lost job, at once, and write that it is lost. Its watcher, where that lives, is at it already."""
+    run = read(job.folder / "run.json")
+    if job.state != "lost" or job.ended or not run or alive(run, "watcher", "watcher_started"):
+        return
+    leader = run["tool"] if alive(run, "tool", "tool_started") else 0
+    if processes.end(job.folder, leader, grace=0) and not (job.folder / "exit.json").exists():
+        write(job.folder / "exit.json", {"code": None, "cancelled": False, "lost": True, "ended": time.time()})
 
 
 def _progress(folder: Path) -> Progress | None:
@@ -142,73 +231,8 @@ def _progress(folder: Path) -> Progress | None:
         return None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        return {}
-
-
-def _write(path: Path, value: Any) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
-    part.replace(path)
-
-
-def _started_at(pid: int) -> float | None:
-    """When the process was started, by the kernel's clock: a reused pid has another time. None: no such process."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
 def _prune(root: Path) -> None:
-    """Keep the newest jobs; a running one is always among them."""
-    for path in sorted(root.glob("*/exit.json"), reverse=True)[_KEPT:]:
-        shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def supervise(folder: Path) -> None:
-    """Run the job in `folder` to its end. The body of the supervisor process."""
-    asked = _json(folder / "job.json")
-    cancelled, code = False, 1
-    with (folder / "log.txt").open("ab") as log:
-        try:
-            tool = subprocess.Popen(asked["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        except OSError as error:
-            log.write(f"{asked['argv'][0]} cannot be started: {error}\n".encode())
-            _write(folder / "exit.json", {"code": 127, "cancelled": False, "ended": time.time()})
-            return
-        _write(folder / "run.json", {"pid": os.getpid(), "process_started": _started_at(os.getpid()), "tool": tool.pid})
-        while (status := tool.poll()) is None:
-            if (folder / "cancel").exists():
-                cancelled = True
-                _end_group(tool)
-            time.sleep(0.1)
-        code = status
-        _kill_group(tool.pid, signal.SIGKILL)  # children that outlived the tool
-    _write(folder / "exit.json", {"code": code, "cancelled": cancelled, "ended": time.time()})
-
-
-def _end_group(tool: "subprocess.Popen[bytes]") -> None:
-    _kill_group(tool.pid, signal.SIGTERM)
-    try:
-        tool.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        _kill_group(tool.pid, signal.SIGKILL)
-        tool.wait()
-
-
-def _kill_group(group: int, signal_: signal.Signals) -> None:
-    try:
-        os.killpg(group, signal_)
-    except ProcessLookupError:
-        pass  # all of it has ended
-
-
-if __name__ == "__main__":
-    supervise(Path(sys.argv[1]))
+    """Keep the newest jobs, and those that run."""
+    for job in _all(root)[_KEPT:]:
+        if not job.alive:
+            shutil.rmtree(job.folder, ignore_errors=True)

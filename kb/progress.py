@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -39,3 +41,25 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Meter:
+    """Tells of bytes that go by: `add` them as they do. At most five times a second, and at the end."""
+
+    def __init__(self, stage: str, total: int, tell: "Callable[[Progress], None] | None", done: int = 0) -> None:
+        self._stage, self._total, self._tell = stage, total, tell
+        self._done, self._from = done, done  # what was there before says nothing of the speed
+        self._began = self._told = time.monotonic()
+
+    def add(self, count: int) -> None:
+        from kb.jobs import Progress
+
+        self._done += count
+        now = time.monotonic()
+        if self._tell is None or (now - self._told < 0.2 and self._done < self._total):
+            return
+        self._told = now
+        rate = (self._done - self._from) / max(now - self._began, 1e-3)
+        left = (self._total - self._done) / rate if rate > 0 else None
+        mib = 1024**2
+        self._tell(Progress(self._stage, -(-self._done // mib), -(-self._total // mib), "MiB", rate / mib, left))
