@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.decode import decode
 from ingest.files import Unreadable, read_file
 from ingest.pdf import read_pdf
+from kb.decode import decode
 
 if TYPE_CHECKING:
     from spacy.language import Language

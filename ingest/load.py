@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from ingest import blocks
-from ingest.decode import Undecodable, decode, quoted
 from ingest.files import MIB, Unreadable, read_file
 from ingest.notebook import notebook_to_markdown
 from ingest.rst import rst
 from ingest.scan import FOREIGN_FORMATS, TEXT_FORMATS, ScannedFile, format_of
+from kb.decode import Undecodable, decode, quoted
 from kb.records import Document, DocumentKind, Skipped
 from kb.settings import Settings
 

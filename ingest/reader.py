@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ingest import foreign
-from ingest.decode import quoted
 from ingest.files import MIB, Unreadable
+from kb.decode import quoted
 
 _ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")  # in a message it says nothing and changes from run to run
 _PR_SET_PDEATHSIG = 1

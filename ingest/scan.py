@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ingest.decode import Undecodable, decode
 from ingest.files import MIB, Unreadable, read_file, shown
 from ingest.ignore import Ignore
 from ingest.prose import LICENCE_NAME, verdict
+from kb.decode import Undecodable, decode
 from kb.errors import SourceError
 from kb.records import DocumentKind, Skipped, Source
 from kb.settings import Settings

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from ingest.decode import quoted
 from ingest.files import MIB
+from kb.decode import quoted
 from kb.errors import SourceError
 
 MAX_ENTRIES = 2000

@@ -19,3 +19,7 @@ class BaseError(KBError):
 
 class ModelError(KBError):
     """A model (embedding, chat, endpoint) cannot be loaded or does not answer."""
+
+
+class TuneError(KBError):
+    """Examples, a recipe or a training cannot be used, or a training failed."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.decode import Undecodable, decode, quoted
+from kb.decode import Undecodable, decode, quoted
 
 PASSAGES = {
     "gb18030": "知识库可以回答问题，也会指出答案出自哪一份文档的哪一行。安装之前请先阅读说明，然后运行下面的命令。",
