@@ -52,9 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--save-baseline", type=Path, metavar="FILE", help="also write the figures of each case, without texts, to FILE"
     )
+    parser.add_argument("--model", default="", metavar="NAME", help="what is to answer (default: what answers now)")
     parser.add_argument("--judge", action="store_true", help="let a model judge the answers: the one of endpoint_url, or")
     parser.add_argument("--judge-url", metavar="URL", help="the OpenAI-compatible server of the judge")
-    parser.add_argument("--judge-model", metavar="NAME", help="the model that server should use")
+    parser.add_argument("--judge-model", metavar="NAME", help="the model that server should use, or one of yours")
     parser.add_argument("--data-base", type=Path, metavar="DIR", help="where everything is kept (default: data_base)")
     parser.add_argument("--progress", type=Path, metavar="FILE", help="append progress to FILE, one JSON object a line")
     return parser
@@ -117,7 +118,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             file = args.progress.open("a", encoding="utf-8")
     bar = Bar(file)
     try:
-        run = evaluate(settings, args.kb, args.questions, args.out, args.jobs, args.limit, bar, judge)
+        run = evaluate(settings, args.kb, args.questions, args.out, args.jobs, args.limit, bar, judge, args.model)
     finally:
         bar.close()
         if file:

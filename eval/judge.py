@@ -1,4 +1,4 @@
-"""Answers judged by a language model behind an OpenAI-compatible endpoint, after they were given.
+"""Answers judged by a language model, behind an endpoint or in memory, after they were given.
 
 judged_faithfulness: the share of an answer's claims that its passages support, over the answers that are no refusal (the method
 of RAGAS: Es et al., EACL 2024). judged_correctness: whether an answer says what the known answer says, 0, 0.5 or 1, over the
@@ -19,7 +19,9 @@ from eval.runs import writing
 from eval.score import CaseScore
 from kb.errors import KBError, SettingsError
 from kb.jobs import Progress
-from kb.llm.endpoint import stream
+from kb.llm.chat import Chat
+from kb.models import get_model, list_models
+from kb.serving import QUOTES, SETTINGS, leased, live_name
 from kb.settings import Settings
 
 JUDGED = "judged.jsonl"
@@ -46,23 +48,51 @@ class Verdict:
     failed: str = ""
 
 
-def judge_of(settings: Settings, url: str | None, model: str | None) -> Settings:
-    """The settings that name the judge: by default the endpoint that answers. Another address is not sent its key.
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The model that judges: what kb.serving knows as `model`, with these settings."""
+
+    settings: Settings
+    model: str
+
+    @property
+    def name(self) -> str:
+        """What its verdicts are kept under."""
+        return (self.settings.endpoint_model or self.settings.endpoint_url) if self.model == SETTINGS else self.model
+
+
+def judge_of(settings: Settings, url: str | None, model: str | None) -> Judge:
+    """The judge: the model `model` behind `url`, or that model here; by default what answers. Another address gets no key.
 
     Raises:
-        SettingsError: there is no endpoint.
+        SettingsError: there is no model.
     """
+    strict = settings.model_copy(update={"temperature": 0.0})
+    if not url and model and any(card.name == model for card in list_models(settings)):
+        return Judge(strict, model)
     if not (url or settings.endpoint_url):
-        raise SettingsError("There is no model to judge the answers: set endpoint_url, or name one with --judge-url.")
+        if model:
+            get_model(settings, model)  # which says that there is none
+        if (live := live_name(settings)) == QUOTES:
+            raise SettingsError("There is no model to judge the answers: set endpoint_url, or name one with --judge-url.")
+        return Judge(strict, live)
     other: dict[str, Any] = {"endpoint_url": url, "endpoint_key": ""} if url and url != settings.endpoint_url else {}
-    return settings.model_copy(update=other | {"endpoint_model": model or settings.endpoint_model, "temperature": 0.0})
+    return Judge(strict.model_copy(update=other | {"endpoint_model": model or settings.endpoint_model}), SETTINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A judge at work."""
+
+    chat: Chat
+    settings: Settings
 
 
 def judged(
     scores: Sequence[CaseScore],
     cases: Mapping[str, Case],
     lines: Mapping[str, CaseLine],
-    judge: Settings,
+    judge: Judge,
     folder: Path,
     jobs: int = 1,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -71,16 +101,21 @@ def judged(
 
     A case that the judge fails on has no value: that says nothing about the answer.
     """
-    name = judge.endpoint_model or judge.endpoint_url
+    name = judge.name
     known = {verdict.id: verdict for verdict in _kept(folder / JUDGED) if verdict.judge == name and not verdict.failed}
     left = [score.id for score in scores if score.id not in known]
 
     async def ask_all() -> None:
+        async with leased(judge.settings, judge.model) as chat:
+            if chat is not None:
+                await ask_each(_Asked(chat, judge.settings))
+
+    async def ask_each(asked: _Asked) -> None:
         free = asyncio.Semaphore(jobs)
 
         async def ask_one(id_: str) -> None:
             async with free:
-                known[id_] = verdict = await _verdict(cases[id_], lines[id_], name, judge)
+                known[id_] = verdict = await _verdict(cases[id_], lines[id_], name, asked)
             with writing(folder / JUDGED), (folder / JUDGED).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(verdict), ensure_ascii=False) + "\n")
             progress(Progress("Judge", len(known), len(scores), "answers"))
@@ -116,7 +151,7 @@ def _with(score: CaseScore, verdict: Verdict) -> CaseScore:
     return replace(score, values=score.values | {name: value for name, value in found.items() if value is not None})
 
 
-async def _verdict(case: Case, line: CaseLine, name: str, judge: Settings) -> Verdict:
+async def _verdict(case: Case, line: CaseLine, name: str, judge: _Asked) -> Verdict:
     verdict = Verdict(case.id, name)
     answer = case.reference or " / ".join(case.answers or case.answer_keys)
     try:
@@ -132,9 +167,9 @@ async def _verdict(case: Case, line: CaseLine, name: str, judge: Settings) -> Ve
     return verdict
 
 
-async def _claims(line: CaseLine, judge: Settings) -> tuple[tuple[str, bool], ...]:
+async def _claims(line: CaseLine, judge: _Asked) -> tuple[tuple[str, bool], ...]:
     passages = "\n\n".join(f"[{hit.n}] {' › '.join((hit.path, *hit.heading))}\n{hit.text}" for hit in line.hits)
-    value = await _ask(_FAITHFULNESS, {"passages": passages[: judge.prompt_chars], "answer": line.answer}, judge)
+    value = await _ask(_FAITHFULNESS, {"passages": passages[: judge.settings.prompt_chars], "answer": line.answer}, judge)
     try:
         claims = tuple((str(one["claim"]), one["supported"]) for one in value["claims"])
     except (KeyError, TypeError) as error:
@@ -144,21 +179,21 @@ async def _claims(line: CaseLine, judge: Settings) -> tuple[tuple[str, bool], ..
     return claims
 
 
-async def _correctness(question: str, known: str, answer: str, judge: Settings) -> float:
+async def _correctness(question: str, known: str, answer: str, judge: _Asked) -> float:
     value = (await _ask(_CORRECTNESS, {"question": question, "known answer": known, "answer": answer}, judge)).get("correct")
     if value not in (0, 0.5, 1):
         raise KBError(f"The judge's 'correct' is not 0, 0.5 or 1 but {json.dumps(value)[:80]}.")
     return float(value)
 
 
-async def _ask(rule: str, data: Mapping[str, str], judge: Settings) -> dict[str, Any]:
+async def _ask(rule: str, data: Mapping[str, str], judge: _Asked) -> dict[str, Any]:
     """The first JSON object of the reply. Raises KBError where there is none, or no reply."""
     from langchain_core.messages import HumanMessage, SystemMessage
 
     fence = secrets.token_hex(8)  # no document or answer can close a fence that it cannot guess
     text = "\n".join(f"{name}:\n<data-{fence}>\n{value}\n</data-{fence}>" for name, value in data.items())
     messages = [SystemMessage(rule.format(fenced=_FENCED.format(fence=fence))), HumanMessage(text)]
-    reply = "".join([piece async for piece in stream(messages, judge)])
+    reply = "".join([piece async for piece in judge.chat.stream(messages, judge.settings)])
     try:
         value, _ = json.JSONDecoder().raw_decode(reply, reply.index("{"))
     except (ValueError, RecursionError) as error:

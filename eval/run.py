@@ -17,19 +17,22 @@ from typing import Any, BinaryIO
 
 import kb
 from eval.cases import Case, CaseSet, read_cases
-from eval.judge import judged
+from eval.judge import Judge, judged
 from eval.lines import CaseLine, LineHit, LineQuote, read_lines
 from eval.runs import FORMAT, HEADER, LINES, QUESTIONS, REPORT, Run, make_run, write_json, writing
 from eval.score import score_cases
 from kb.answer import ask
 from kb.errors import KBError
 from kb.jobs import Progress
+from kb.llm.chat import Chat
 from kb.records import Done, Failed, Found, Hit, Quote
+from kb.serving import SETTINGS, lease, live_name
 
 # Settings that an answer does not depend on. All others are kept with a run, also those that are yet to come.
 _ASIDE = frozenset(
     "data_base source_roots chunk_chars load_seconds load_mib max_file_mib embed_model embed_revision embed_device query_prefix "
-    "passage_prefix endpoint_url endpoint_key connect_seconds first_token_seconds next_token_seconds rewrite_seconds".split()
+    "passage_prefix endpoint_url endpoint_key connect_seconds first_token_seconds next_token_seconds rewrite_seconds "
+    "model_device model_gib smoke_seconds drain_seconds".split()
 )
 _OF_ENDPOINT = frozenset("endpoint_model prompt_chars temperature max_tokens rewrite".split())
 _SAME = {"kb": "the knowledge base", "generation": "its generation", "indexed": "when that was indexed",
@@ -44,24 +47,42 @@ def evaluate(
     jobs: int = 1,
     limit: int | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
-    judge: kb.Settings | None = None,
+    judge: Judge | None = None,
+    model: str = "",
 ) -> Run:
     """Ask the first `limit` questions of a file of the knowledge base `name`, `jobs` at a time, and score the answers.
 
     `out` (default: a new folder under data_base/runs) gets a line as each answer ends; a run that was cut short goes on there.
     All questions are asked of the generation that is live at the start. An answer that fails is a case that failed. `judge`
-    (see eval.judge.judge_of) names a model that judges the answers afterwards.
+    (see eval.judge.judge_of) judges the answers afterwards. `model` answers all of them, by default the one that answers now.
 
     Raises:
         KBError: the questions, the knowledge base or the folder cannot be used.
     """
+    model = model or live_name(settings)
+    with lease(settings, model) as chat:  # a model that cannot be loaded ends the run, not each case
+        return _evaluate(settings, name, questions, out, jobs, limit, progress, judge, model, chat)
+
+
+def _evaluate(
+    settings: kb.Settings,
+    name: str,
+    questions: Path,
+    out: Path | None,
+    jobs: int,
+    limit: int | None,
+    progress: Callable[[Progress], None],
+    judge: Judge | None,
+    model: str,
+    chat: Chat | None,
+) -> Run:
     asked = read_cases(questions)
     if limit is not None:
         asked = replace(asked, cases=asked.cases[:limit])
     base = kb.KnowledgeBase.open(name, settings)
     snapshot = base.snapshot()
     base.embedder(snapshot)  # a knowledge base of another model ends the run, not each case
-    header = _header(settings, name, snapshot, asked, jobs)
+    header = _header(settings, name, snapshot, asked, jobs, model, chat)
     folder = out or settings.data_base / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +95,7 @@ def evaluate(
         progress(
             Progress("Answer", len(asked.cases) - len(left), len(asked.cases), "questions", note=f"The run is kept in {folder}.")
         )
-        for line in _answers(left, base, snapshot, settings, jobs, progress, len(asked.cases)):
+        for line in _answers(left, base, snapshot, settings, jobs, progress, len(asked.cases), model):
             with writing(folder):
                 file.write(line.as_json().encode() + b"\n")
                 file.flush()
@@ -87,20 +108,25 @@ def evaluate(
             by_id = {case.id: case for case in asked.cases}
             scores, not_judged = judged(scores, by_id, lines, judge, folder, jobs, progress)
             problems += not_judged
-            header["judge"] = judge.endpoint_model
+            header["judge"] = judge.name
         run = make_run(header, scores, problems, lines)
         write_json(folder / REPORT, run.as_json(scores=True))
     return run
 
 
-def _header(settings: kb.Settings, name: str, snapshot: kb.Generation, asked: CaseSet, jobs: int) -> dict[str, Any]:
+def _header(
+    settings: kb.Settings, name: str, snapshot: kb.Generation, asked: CaseSet, jobs: int, model: str, chat: Chat | None
+) -> dict[str, Any]:
     """What a run is: which answers were asked for, and on what machine."""
-    aside = _ASIDE if settings.endpoint_url else _ASIDE | _OF_ENDPOINT
+    quotes, named = chat is None, model != SETTINGS
+    aside = _ASIDE | (_OF_ENDPOINT if quotes else {"endpoint_model"} if named else frozenset())
     matter = settings.model_dump(mode="json", exclude=set(aside))
     matter |= {
         "embed_model": str(snapshot.manifest.fingerprint),
-        "answers": "endpoint" if settings.endpoint_url else "quotations",
+        "answers": "quotations" if quotes else "model" if named else "endpoint",
     }
+    if named and not quotes:
+        matter["model"] = model
     machine = {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
     return {
         "format": FORMAT, "kb": name, "generation": snapshot.number, "indexed": snapshot.manifest.created,
@@ -159,6 +185,7 @@ def _answers(
     jobs: int,
     progress: Callable[[Progress], None],
     total: int,
+    model: str,
 ) -> Iterator[CaseLine]:
     """The lines of cases as they end. Closing the iterator, or Ctrl-C, stops those that are on their way."""
     several = len(base.sources()) > 1
@@ -177,7 +204,7 @@ def _answers(
 
         async def step() -> list[CaseLine]:
             while len(running) < jobs and (case := next(waiting, None)):
-                running.add(asyncio.create_task(_answer(case, base, snapshot, settings, jobs, several)))
+                running.add(asyncio.create_task(_answer(case, base, snapshot, settings, jobs, several, model)))
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             running.difference_update(ended)
             return [task.result() for task in ended]
@@ -191,12 +218,12 @@ def _answers(
 
 
 async def _answer(
-    case: Case, base: kb.KnowledgeBase, snapshot: kb.Generation, settings: kb.Settings, jobs: int, several: bool
+    case: Case, base: kb.KnowledgeBase, snapshot: kb.Generation, settings: kb.Settings, jobs: int, several: bool, model: str
 ) -> CaseLine:
     began = time.perf_counter()
     line = CaseLine(case.id, case.question, jobs)
     try:
-        async with aclosing(ask(case.question, case.history, base, settings, snapshot)) as events:
+        async with aclosing(ask(case.question, case.history, base, settings, snapshot, model)) as events:
             async for event in events:
                 seconds = round(time.perf_counter() - began, 4)
                 match event:

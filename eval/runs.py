@@ -154,7 +154,8 @@ def _info(path: Path) -> RunInfo | None:
         header = json.loads(path.read_text("utf-8"))
         finished = (folder / REPORT).is_file()
         cases = header["cases"] if finished else (folder / LINES).read_bytes().count(b"\n") if (folder / LINES).is_file() else 0
-        model = header["settings"].get("endpoint_model", "") if header["settings"]["answers"] == "endpoint" else ""
+        answers = {"endpoint": "endpoint_model", "model": "model"}.get(header["settings"]["answers"], "")
+        model = header["settings"].get(answers, "")
         return RunInfo(folder, header["kb"], header["generation"], header["questions"], header["started"], cases, header["cases"],
                        finished, header["questions_sha256"], model)  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):

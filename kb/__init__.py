@@ -1,7 +1,7 @@
 """Everything a question needs: settings, the index, retrieval, models, the answer.
 
 The names below are the public face of the package, loaded on first use, so that `python -m kb --help` does not wait
-for torch. `kb.records` and `kb.jobs` are public as modules.
+for torch. `kb.records`, `kb.jobs`, `kb.serving` and `kb.tools` are public as modules.
 """
 
 import os
@@ -22,20 +22,26 @@ os.environ.setdefault("UNSTRUCTURED_DISABLE_NOTICE", "1")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kb.answer import ask
+    from kb.answer import ask, talk
     from kb.base import KnowledgeBase
     from kb.catalog import DocumentInfo
-    from kb.errors import BaseError, KBError, ModelError, SettingsError, SourceError
+    from kb.errors import BaseError, KBError, ModelError, SettingsError, SourceError, TuneError
     from kb.index import Generation
     from kb.jobs import Job, Progress
     from kb.manifest import Manifest
+    from kb.model_card import Card, Endpoint
+    from kb.model_jobs import add_model_job, download_model_job
+    from kb.models import add_endpoint, add_model, check_model, get_model, list_models, model_folder, register, remove_model
     from kb.settings import Settings, load_settings
-    from kb.state import Conversation, Message, State
+    from kb.state import Conversation, Feedback, Message, State
 
 __all__ = [
     "BaseError",
+    "Card",
     "Conversation",
     "DocumentInfo",
+    "Endpoint",
+    "Feedback",
     "Generation",
     "Job",
     "KBError",
@@ -48,20 +54,35 @@ __all__ = [
     "SettingsError",
     "SourceError",
     "State",
+    "TuneError",
+    "add_endpoint",
+    "add_model",
+    "add_model_job",
     "ask",
+    "check_model",
+    "download_model_job",
+    "get_model",
+    "list_models",
     "load_settings",
+    "model_folder",
+    "register",
+    "remove_model",
+    "talk",
 ]
 
 __getattr__ = lazy_names(
     {
-        "kb.answer": "ask",
+        "kb.answer": "ask talk",
         "kb.base": "KnowledgeBase",
         "kb.catalog": "DocumentInfo",
-        "kb.errors": "BaseError KBError ModelError SettingsError SourceError",
+        "kb.errors": "BaseError KBError ModelError SettingsError SourceError TuneError",
         "kb.index": "Generation",
         "kb.jobs": "Job Progress",
         "kb.manifest": "Manifest",
+        "kb.model_card": "Card Endpoint",
+        "kb.model_jobs": "add_model_job download_model_job",
+        "kb.models": "add_endpoint add_model check_model get_model list_models model_folder register remove_model",
         "kb.settings": "Settings load_settings",
-        "kb.state": "Conversation Message State",
+        "kb.state": "Conversation Feedback Message State",
     }
 )

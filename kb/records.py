@@ -139,6 +139,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model is to write one answer. What is None is as the settings say; `system` None is the template's own prompt."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Standalone:
     """A question that a model put so that it needs no history, and the same in the `other` language (empty: not searched)."""
 

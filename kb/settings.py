@@ -6,7 +6,7 @@ Order of precedence: command line, then KB_* variables, then kb.toml in the curr
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from kb.errors import SettingsError
@@ -17,10 +17,13 @@ CONFIG_FILE = "kb.toml"
 class Settings(BaseSettings):
     """Every setting there is. Times in seconds, sizes as their names say."""
 
-    model_config = SettingsConfigDict(env_prefix="KB_", toml_file=CONFIG_FILE, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="KB_", toml_file=CONFIG_FILE, frozen=True, extra="forbid", populate_by_name=True)
 
     # Where things are
     data_base: Path = Field(Path("data_base"), description="the one folder that everything is written under")
+    tools: Path = Field(
+        Path(__file__).parent.parent / ".venvs", description="the folder of tool environments (`python -m kb tools`)"
+    )
     source_roots: tuple[Path, ...] = Field(
         (), description="folders from which the page may add sources (default: the home folder and the current one)"
     )
@@ -59,7 +62,28 @@ class Settings(BaseSettings):
     rewrite: bool = Field(True, description="let it put the question without its history, and in both languages, to search for")
     rewrite_seconds: float = Field(6, gt=0, description="for that; afterwards the question is searched for as it is")
 
-    @field_validator("data_base", "source_roots", mode="after")
+    # Where models are fetched from; the names that Hugging Face's own tools read are understood too
+    hub_endpoint: str = Field(
+        "https://huggingface.co",
+        validation_alias=AliasChoices("KB_HUB_ENDPOINT", "HF_ENDPOINT"),
+        description="Hugging Face's hub or a mirror of it, e.g. https://hf-mirror.com",
+    )
+    hub_token: str = Field(
+        "",
+        repr=False,
+        validation_alias=AliasChoices("KB_HUB_TOKEN", "HF_TOKEN"),
+        description="for models that not everybody may fetch",
+    )
+    modelscope_endpoint: str = Field("https://modelscope.cn", description="ModelScope")
+    hub_seconds: float = Field(30, gt=0, description="for which a hub may be silent")
+
+    # Models in the memory of this process (data_base/models)
+    model_device: Literal["auto", "cpu", "cuda"] = "auto"
+    model_gib: float = Field(0, ge=0, description="memory for models in this process, GiB (0: all that is free)")
+    smoke_seconds: float = Field(120, gt=0, description="a model that is put in must answer two short questions within that")
+    drain_seconds: float = Field(300, gt=0, description="running answers may take that long to end before their model goes")
+
+    @field_validator("data_base", "tools", "source_roots", mode="after")
     @classmethod
     def _absolute(cls, value: Any) -> Any:
         return tuple(p.expanduser().resolve() for p in value) if isinstance(value, tuple) else value.expanduser().resolve()

@@ -18,6 +18,8 @@ from kb.words import content_words, is_chinese
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
+    from kb.llm.chat import Chat
+
 _LONGEST = 500  # characters of a question, as typed or as written; a longer one says enough by itself
 _TOKENS = 256  # two such lines of a usual length
 _TURNS, _TURN_CHARS = 6, 600
@@ -33,20 +35,22 @@ nothing, repeat it. Then the same question in {other}.
 - Keep commands, names, numbers and code as they stand."""
 
 
-async def rewrite(question: str, history: Sequence[Turn], generation: Generation, settings: Settings) -> Standalone | None:
+async def rewrite(
+    question: str, history: Sequence[Turn], generation: Generation, settings: Settings, chat: "Chat | None"
+) -> Standalone | None:
     """What to search for instead of `question`: None where that is `question` itself, or where the model gave nothing of use.
 
-    At most `rewrite_seconds`. Cancelling it closes the connection to the model.
+    At most `rewrite_seconds`. Cancelling it stops the model.
     """
     said = [turn for turn in history if turn.content.strip()]
-    if not (settings.rewrite and settings.endpoint_url) or len(question) > _LONGEST:
+    if not settings.rewrite or chat is None or len(question) > _LONGEST:
         return None
     foreign = await asyncio.to_thread(_has_foreign, generation, is_chinese(question))
     if not (said or foreign):
         return None
     try:
         async with asyncio.timeout(settings.rewrite_seconds):
-            reply = await _reply(_messages(question, said), settings)
+            reply = await _reply(_messages(question, said), settings, chat)
     except Exception:  # down, slow, or no such server: what stands in its way will be told when it is asked for the answer
         return None
     lines = _two_lines(reply, question, said)
@@ -61,12 +65,10 @@ def _has_foreign(generation: Generation, chinese: bool) -> bool:
     return (generation.chinese if chinese else 1 - generation.chinese) < _NEARLY_ALL
 
 
-async def _reply(messages: Sequence["BaseMessage"], settings: Settings) -> str:
-    from kb.llm import endpoint
-
+async def _reply(messages: Sequence["BaseMessage"], settings: Settings, chat: "Chat") -> str:
     terse = settings.model_copy(update={"temperature": 0.0, "max_tokens": _TOKENS})
     text = ""
-    async with aclosing(endpoint.stream(messages, terse)) as pieces:
+    async with aclosing(chat.stream(messages, terse)) as pieces:
         async for piece in pieces:
             text += piece
             if len(text) > 3 * _LONGEST:  # a server that does not know max_tokens

@@ -1,4 +1,4 @@
-"""data_base/state.db: which generation of each knowledge base is live, and the conversations.
+"""data_base/state.db: which generation of each knowledge base is live, which model answers, and the conversations.
 
 SQLite, one short-lived connection a call: safe for threads and for several processes. Not in WAL mode, which has to write
 before it can read: what is indexed can be asked on a full disk too. Migrations are numbered and only ever appended.
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 
-from kb.errors import BaseError
+from kb.errors import BaseError, ModelError
 from kb.records import Chunk, Hit, Quote
 from kb.settings import Settings
 
@@ -24,6 +24,11 @@ _MIGRATIONS = (
     "ordinal INTEGER NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, found TEXT NOT NULL, "
     "PRIMARY KEY (conversation, ordinal))",
     "ALTER TABLE live ADD COLUMN before INTEGER",  # the generation to go back to
+    "CREATE TABLE model (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, version INTEGER NOT NULL, "
+    "problem TEXT NOT NULL)",
+    "CREATE TABLE feedback (conversation TEXT NOT NULL, ordinal INTEGER NOT NULL, vote INTEGER NOT NULL, note TEXT NOT NULL, "
+    "created REAL NOT NULL, PRIMARY KEY (conversation, ordinal), "
+    "FOREIGN KEY (conversation, ordinal) REFERENCES messages (conversation, ordinal) ON DELETE CASCADE)",
 )
 
 
@@ -39,7 +44,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A stored message; the rest says what an answer rests on and is empty for questions."""
+    """A stored message; the rest says what an answer rests on and is empty for questions.
+
+    `model` wrote it, or nobody where it is made of quotations; `plain`: from what the model knows, without the knowledge base.
+    """
 
     role: str
     content: str
@@ -49,6 +57,33 @@ class Message:
     refused: bool = False
     rewritten: str = ""
     unsupported: tuple[tuple[int, int], ...] = ()
+    model: str = ""
+    plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The model that was chosen to answer. `version` counts the choices; `problem`: why the one chosen before was given up."""
+
+    name: str
+    version: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What somebody thinks of an answer. `vote`: 1 or -1, or 0 for one that refused and that nobody rated."""
+
+    conversation: str
+    ordinal: int
+    owner: str
+    kb: str
+    question: str
+    answer: str
+    note: str
+    vote: int
+    created: float  # epoch seconds
+    refused: bool
 
 
 class State:
@@ -93,6 +128,26 @@ class State:
         with self._open() as db:
             db.execute("INSERT OR REPLACE INTO live VALUES (?, ?, ?)", (kb, generation, before))
 
+    def model(self) -> Answering | None:
+        """The model that answers; None if none was ever chosen."""
+        with self._open() as db:
+            row = db.execute("SELECT name, version, problem FROM model").fetchone()
+        return Answering(*row) if row else None
+
+    def set_model(self, name: str, after: int, problem: str = "") -> Answering:
+        """From now on the model `name` answers, if the choice with version `after` (0: none) still stands.
+
+        Raises:
+            ModelError: another process has chosen meanwhile.
+        """
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            row = db.execute("SELECT version, name FROM model").fetchone()
+            if (row[0] if row else 0) != after:
+                raise ModelError(f"{row[1]!r} was chosen to answer meanwhile, elsewhere: nothing was changed here.")
+            db.execute("INSERT OR REPLACE INTO model VALUES (1, ?, ?, ?)", (name, after + 1, problem))
+        return Answering(name, after + 1, problem)
+
     @contextmanager
     def renaming(self, old: str, new: str) -> Iterator[None]:
         """Let all that is known of the knowledge base `old` be of `new`, if what is done inside succeeds."""
@@ -133,10 +188,11 @@ class State:
 
     def add_message(self, conversation: str, owner: str, role: str, content: str, *, generation: int = 0,
                     hits: Sequence[Hit] = (), quotes: Sequence[Quote] = (), refused: bool = False, rewritten: str = "",
-                    unsupported: Sequence[tuple[int, int]] = ()) -> None:  # fmt: skip
+                    unsupported: Sequence[tuple[int, int]] = (), model: str = "", plain: bool = False) -> None:  # fmt: skip
         found = json.dumps(
             {"hits": [asdict(hit) for hit in hits], "quotes": [asdict(quote) for quote in quotes],
-             "generation": generation, "refused": refused, "rewritten": rewritten, "unsupported": unsupported},
+             "generation": generation, "refused": refused, "rewritten": rewritten, "unsupported": unsupported, "model": model,
+             "plain": plain},
             ensure_ascii=False,
         )  # fmt: skip
         with self._open() as db:
@@ -152,6 +208,44 @@ class State:
         with self._open() as db:
             self._check(db, conversation, owner)
             db.execute("DELETE FROM messages WHERE conversation = ? AND ordinal >= ?", (conversation, keep))
+
+    def rate(self, conversation: str, owner: str, ordinal: int, vote: int, note: str = "") -> None:
+        """A thumb up (1) or down (-1) for the answer at `ordinal`, in place of an earlier one; 0 takes it back.
+
+        It goes with its answer: an answer that is asked for again has none.
+        """
+        if vote not in (-1, 0, 1):
+            raise ValueError(f"a vote of {vote}")
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            db.execute("DELETE FROM feedback WHERE conversation = ? AND ordinal = ?", (conversation, ordinal))
+            if vote:
+                there = "SELECT 1 FROM messages WHERE conversation = ? AND ordinal = ? AND role = 'assistant'"
+                if not db.execute(there, (conversation, ordinal)).fetchone():
+                    raise BaseError("That answer is not there any more.")
+                db.execute("INSERT INTO feedback VALUES (?, ?, ?, ?, ?)", (conversation, ordinal, vote, note, time.time()))
+
+    def votes(self, conversation: str, owner: str) -> dict[int, int]:
+        """Ordinal → vote, of the answers of a conversation that were rated."""
+        with self._open() as db:
+            self._check(db, conversation, owner)
+            rows = db.execute("SELECT ordinal, vote FROM feedback WHERE conversation = ?", (conversation,)).fetchall()
+        return dict(rows)
+
+    def feedback(self, kb: str, owner: str | None = None) -> list[Feedback]:
+        """Answers about a knowledge base that were rated, and those that refused, oldest first; of one owner, or of all."""
+        asked = (
+            "SELECT m.conversation, m.ordinal, c.owner, c.kb, q.content, m.content, coalesce(f.note, ''), coalesce(f.vote, 0), "
+            "coalesce(f.created, c.updated), json_extract(m.found, '$.refused') = 1 AS refused FROM messages AS m "
+            "JOIN conversations AS c ON c.id = m.conversation "
+            "JOIN messages AS q ON q.conversation = m.conversation AND q.ordinal = m.ordinal - 1 AND q.role = 'user' "
+            "LEFT JOIN feedback AS f ON f.conversation = m.conversation AND f.ordinal = m.ordinal "
+            "WHERE m.role = 'assistant' AND c.kb = ? AND (f.vote IS NOT NULL OR refused) AND (? IS NULL OR c.owner = ?) "
+            "ORDER BY c.updated, m.conversation, m.ordinal"
+        )
+        with self._open() as db:
+            rows = db.execute(asked, (kb, owner, owner)).fetchall()
+        return [Feedback(*row) for row in rows]
 
     def rename(self, conversation: str, owner: str, title: str) -> None:
         with self._open() as db:

@@ -1,4 +1,4 @@
-"""The terminal's side of `python -m kb`: ask, chat, status."""
+"""The terminal's side of `python -m kb`: ask, chat, status (models: model_commands.py)."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from kb.answer import ask
 from kb.base import DEFAULT, KnowledgeBase
 from kb.errors import KBError, SourceError
 from kb.records import Done, Failed, Found, Hit, Token, Turn
+from kb.serving import QUOTES, SETTINGS, lease, live_name
 from kb.settings import Settings, load_settings
 from kb.state import State
 
@@ -26,15 +27,25 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         KBError: a sentence for the user.
     """
-    given = {name: getattr(args, name, None) for name in ("data_base", "top_k", "reranker", "endpoint_url", "endpoint_model")}
+    names = ("data_base", "tools", "top_k", "reranker", "endpoint_url", "endpoint_model", "hub_endpoint")
+    given = {name: getattr(args, name, None) for name in names}
     settings = load_settings(**given)
     if args.command == "status":
         return _status(settings, args.json)
+    if args.command == "models":
+        from kb import model_commands
+
+        return model_commands.run(settings, args)
+    if args.command == "tools":
+        from kb import tools
+
+        return tools.command(settings, args)
     base = _base(settings, args.kb)
+    model = args.model or (SETTINGS if args.endpoint_url else "")  # "": what answers at each question
     if args.command == "chat":
-        return _chat(base, settings)
+        return _chat(base, settings, model)
     history = _history(args.history) if args.history else ()
-    found, done = asyncio.run(_ask(args.question, history, base, settings))
+    found, done = asyncio.run(_ask(args.question, history, base, settings, model))
     if args.json:
         print(json.dumps(_as_json(args.question, found, done), ensure_ascii=False))
     else:
@@ -57,11 +68,11 @@ def _history(path: Path) -> list[Turn]:
 
 
 async def _ask(
-    question: str, history: Sequence[Turn], base: KnowledgeBase, settings: Settings, shown: bool = False
+    question: str, history: Sequence[Turn], base: KnowledgeBase, settings: Settings, model: str, shown: bool = False
 ) -> tuple[Found, Done]:
     """The answer, printed as it comes if it is `shown`."""
     found: Found | None = None
-    async with aclosing(ask(question, history, base, settings)) as events:
+    async with aclosing(ask(question, history, base, settings, model=model)) as events:
         async for event in events:
             match event:
                 case Found():
@@ -112,9 +123,13 @@ def _as_json(question: str, found: Found, done: Done) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _chat(base: KnowledgeBase, settings: Settings) -> int:
-    model = settings.endpoint_model or settings.endpoint_url or "quotations from the documents"
-    print(f"InternKB, knowledge base {base.name!r}, answers by {model}. `exit` leaves, Ctrl-C stops an answer.")
+def _chat(base: KnowledgeBase, settings: Settings, model: str) -> int:
+    now = model or live_name(settings)
+    known = {QUOTES: "quotations from the documents", SETTINGS: settings.endpoint_model or settings.endpoint_url}.get(now, now)
+    print(f"InternKB, knowledge base {base.name!r}, answers by {known}. `exit` leaves, Ctrl-C stops an answer.")
+    if now not in (QUOTES, SETTINGS):
+        with lease(settings, model):  # loaded before the first question is typed
+            pass
     history: list[Turn] = []
     while True:
         try:
@@ -127,7 +142,7 @@ def _chat(base: KnowledgeBase, settings: Settings) -> int:
         if not question:
             continue
         try:
-            found, done = asyncio.run(_ask(question, history, base, settings, shown=True))
+            found, done = asyncio.run(_ask(question, history, base, settings, model, shown=True))
         except KeyboardInterrupt:
             print("\n(stopped)")
             continue

@@ -73,6 +73,11 @@ def test_the_judge_is_the_endpoint_unless_another_is_named(kitchen: kb.Settings)
         judge_of(kitchen, None, None)
     own = kitchen.model_copy(update={"endpoint_url": "http://a/v1", "endpoint_model": "m", "endpoint_key": "secret"})
     same = judge_of(own, None, None)
-    assert (same.endpoint_url, same.endpoint_model, same.endpoint_key, same.temperature) == ("http://a/v1", "m", "secret", 0)
+    assert (same.settings.endpoint_url, same.settings.endpoint_model, same.settings.endpoint_key, same.settings.temperature) == (
+        "http://a/v1",
+        "m",
+        "secret",
+        0,
+    )
     other = judge_of(own, "http://b/v1", "n")
-    assert (other.endpoint_url, other.endpoint_model, other.endpoint_key) == ("http://b/v1", "n", "")
+    assert (other.settings.endpoint_url, other.settings.endpoint_model, other.settings.endpoint_key) == ("http://b/v1", "n", "")

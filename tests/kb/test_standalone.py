@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 import kb
+from kb.llm.chat import EndpointChat
 from kb.records import Done, Failed, Found, Standalone, Turn
 from kb.standalone import rewrite
 from tests.fake_openai import FakeOpenAI
@@ -76,11 +77,11 @@ def test_without_history_in_the_language_of_the_documents_nobody_is_asked(
     assert snapshot.chinese == 0.25
     monkeypatch.setitem(snapshot.__dict__, "chinese", 0.0)
     with FakeOpenAI(replies=[[OWN, "\n", OTHER]] * 2) as server:
-        settings = base.settings.model_copy(update={"endpoint_url": server.url})
-        assert asyncio.run(rewrite("On which port?", (), snapshot, settings)) is None
+        settings, chat = base.settings, EndpointChat("endpoint", server.url, "")
+        assert asyncio.run(rewrite("On which port?", (), snapshot, settings, chat)) is None
         assert server.requests == []
-        assert asyncio.run(rewrite("多少显存？", (), snapshot, settings)) is not None
-        assert asyncio.run(rewrite(ELLIPTIC, BEFORE, snapshot, settings)) == Standalone(OWN)
+        assert asyncio.run(rewrite("多少显存？", (), snapshot, settings, chat)) is not None
+        assert asyncio.run(rewrite(ELLIPTIC, BEFORE, snapshot, settings, chat)) == Standalone(OWN)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_slow_rewrite_is_not_waited_for(base: kb.KnowledgeBase) -> None:
 def test_a_server_that_fails_gives_no_rewrite(base: kb.KnowledgeBase, server: FakeOpenAI) -> None:
     with server:
         settings = base.settings.model_copy(update={"endpoint_url": server.url, "rewrite_seconds": 1.0})
-        assert asyncio.run(rewrite(ELLIPTIC, BEFORE, base.snapshot(), settings)) is None
+        assert asyncio.run(rewrite(ELLIPTIC, BEFORE, base.snapshot(), settings, EndpointChat("endpoint", server.url, ""))) is None
 
 
 def test_a_dead_server_is_told_once_after_the_sources(base: kb.KnowledgeBase) -> None:
