@@ -13,9 +13,11 @@ from kb import KBError, Settings
 from ui.address import LOCAL_NAMES, Address
 from ui.board import board
 from ui.chat import ChatTab
+from ui.compare import CompareTab
 from ui.core import STATIC, Core
 from ui.evaluate import EvaluateTab
 from ui.library import LibraryTab
+from ui.models import ModelsTab
 from ui.render import Html, el, icon, link
 from ui.theme import Theme
 from ui.web import PAGES, USER_KEY, Door
@@ -43,6 +45,8 @@ def build(core: Core, *, logout: bool = False) -> gr.Blocks:
 def _page(core: Core, language: Language, logout: bool) -> None:
     words = Words(language)
     chat, library, evaluate = ChatTab(core, words), LibraryTab(core, words), EvaluateTab(core, words)
+    models = ModelsTab(core, words)
+    compare = CompareTab(core, words, chat.handlers.citations.asides)
     here: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.Navbar(visible=False)
     board(_header(words, logout), elem_id="header")
@@ -57,11 +61,16 @@ def _page(core: Core, language: Language, logout: bool) -> None:
     )
     # page.js writes the value of a clicked link into this box and presses the button of the link's verb.
     value = gr.Textbox(visible="hidden", elem_id="do-value", max_lines=1)
+    reader = board(elem_id="reader")  # beside all tabs, since sources are opened in more than one
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab(words("tab.chat"), id="chat") as chat_tab:
-            chat.build(kb, value)
+            chat.build(kb, value, reader)
+        with gr.Tab(words("tab.compare"), id="compare") as compare_tab:
+            compare.build(kb)
         with gr.Tab(words("tab.library"), id="library") as library_tab:
             library.build(kb, value)
+        with gr.Tab(words("tab.models"), id="models") as models_tab:
+            models.build(value)
         with gr.Tab(words("tab.evaluate"), id="evaluate") as evaluate_tab:
             evaluate.build(kb, value)
 
@@ -75,7 +84,11 @@ def _page(core: Core, language: Language, logout: bool) -> None:
     loaded.then(chat.handlers.load, [kb], chat.view, **here).then(library.refresh, [kb], library.view, **here)
     library_tab.select(library.refresh, [kb], library.view, **here)
     evaluate_tab.select(evaluate.refresh, [kb], evaluate.view, **here)
+    compare_tab.select(compare.refresh, compare.view[:4], compare.view, **here)
+    models_tab.select(models.refresh, None, models.view, **here)
     chat_tab.select(chat.handlers.refresh, [chat.view[0], kb], chat.view, **here)
+    options = chat.options
+    gr.on([root.load, chat_tab.select], options.refresh, [options.model, options.how], [options.model, options.line], **here)
 
 
 def _header(words: Words, logout: bool) -> Html:

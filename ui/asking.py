@@ -25,6 +25,12 @@ class Run:
     quotes: tuple[Quote, ...] = ()
     generation: int = 0
     rewritten: str = ""  # the question as a model put it to be searched for
+    model: str = ""  # what writes it; empty: it is made of quotations
+    plain: bool = False  # without the knowledge base
+    pieces: int = 0  # that came so far
+    started: float = 0.0  # when it was asked, where that is not at once
+    began: float = 0.0  # when the first of them came, and the last
+    last: float = 0.0
     found: bool = False  # retrieval has spoken
     end: Done | Failed | None = None
     left = False  # the page shows something else by now
@@ -44,6 +50,8 @@ class Run:
                 self.rewritten = event.rewritten
             case Token():
                 self.text += event.text
+                self.pieces, self.last = self.pieces + 1, time.monotonic()
+                self.began = self.began or self.last
             case Done():
                 self.text, self.quotes, self.end = event.text, event.quotes, event
             case Failed():

@@ -4,9 +4,12 @@ from typing import Any
 
 import gradio as gr
 
+from ui.answers import MAX_QUESTION
 from ui.board import board
-from ui.conversation import MAX_QUESTION, Conversations
+from ui.conversation import Conversations
 from ui.core import Core
+from ui.options_panel import OptionsPanel
+from ui.rating import Ratings
 from ui.render import Html, el, icon, link
 from ui.words import Words
 
@@ -20,9 +23,14 @@ class ChatTab:
         self.core = core
         self.words = words
         self.handlers = Conversations(core, words)
+        self.options = OptionsPanel(core, words)
+        self.ratings = Ratings(core, words)
 
-    def build(self, kb: gr.Dropdown, value: gr.Textbox) -> None:
-        """Draw into the present Blocks context; `kb` is the page's choice of knowledge base, `value` that of a clicked link."""
+    def build(self, kb: gr.Dropdown, value: gr.Textbox, reader: gr.Markdown) -> None:
+        """Draw into the present Blocks context; `kb` is the page's choice of knowledge base, `value` that of a clicked link.
+
+        Sources open in the `reader`.
+        """
         words = self.words
         conversation = gr.State("")
         with gr.Row(elem_id="chat"):
@@ -33,6 +41,7 @@ class ChatTab:
                 with gr.Column(elem_id="transcript"):
                     past = board(elem_id="past")
                     live = board(elem_id="live")
+                chosen = self.options.build()
                 with gr.Row(elem_id="composer"):
                     question = gr.Textbox(
                         label=words("chat.placeholder"),
@@ -47,21 +56,24 @@ class ChatTab:
                     )
                     send = gr.Button(words("chat.send"), elem_id="send", variant="primary")
                     stop = gr.Button(words("chat.stop"), elem_id="stop", visible=False)
-                board(self._foot(), elem_id="foot")
+                foot = self.options.foot()
             with gr.Column(elem_id="sources"):
                 board(self._sources_head())
                 sources = board(elem_id="source-list")
-        reader = board(elem_id="reader")
         view = self.view = [conversation, kb, past, live, sources, listed, question, send, stop]
         run = self.handlers
 
         def verb(name: str) -> gr.Button:
             return gr.Button(visible="hidden", elem_id=f"do-{name}")
 
-        gr.on([question.submit, send.click], run.ask, [question, conversation, kb], view, **_HERE)
-        verb("ask").click(run.ask, [value, conversation, kb], view, **_HERE)
-        verb("retry").click(run.retry, [conversation, kb], view, **_HERE)
-        verb("anyway").click(run.anyway, [conversation, kb], view, **_HERE)
+        gr.on([question.submit, send.click], run.ask, [question, conversation, kb, *chosen], view, **_HERE)
+        verb("ask").click(run.ask, [value, conversation, kb, *chosen], view, **_HERE)
+        verb("retry").click(run.retry, [conversation, kb, *chosen], view, **_HERE)
+        verb("anyway").click(run.anyway, [conversation, kb, *chosen], view, **_HERE)
+        model, how = chosen[:2]
+        gr.on([model.input, how.input], self.options.summed, [model, how], [foot], **_HERE)
+        verb("up").click(self.ratings.up, [value, conversation], None, **_HERE)
+        verb("down").click(self.ratings.down, [value, conversation], None, **_HERE)
         # Its own queue: a stop must not wait for the answers it is meant to end.
         stop.click(run.stop, None, None, concurrency_limit=None, **_HERE)
         verb("new").click(run.new, [kb], view, **_HERE)
@@ -80,11 +92,3 @@ class ChatTab:
     def _sources_head(self) -> Html:
         close = link("#local:close-sources", icon("close", self.words("reader.close")), class_="close")
         return el("div", el("h4", self.words("source.title")), close, class_="sources-head")
-
-    def _foot(self) -> Html:
-        model = self.core.model
-        said = self.words("chat.model", model=model) if model else self.words("chat.quotes_only")
-        clear = link("#confirm:clear:", icon("delete"), self.words("chat.clear"), class_="clear")
-        return el(
-            "div", el("span", said, class_="model"), el("span", self.words("chat.keys"), class_="keys"), clear, class_="foot"
-        )

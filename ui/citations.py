@@ -1,7 +1,7 @@
 """The sources of an answer: the panel beside the chat, and one of them opened in its document."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -17,6 +17,13 @@ from ui.words import Words
 SKIP = gr.skip()
 
 
+class Aside(NamedTuple):
+    """An answer that belongs to no conversation, and the knowledge base it is from."""
+
+    run: Run
+    kb: str
+
+
 class Citations:
     """Handlers that take a conversation, the ordinal of a message in it and the number of a source: never a path."""
 
@@ -24,6 +31,7 @@ class Citations:
         self.core = core
         self.words = words
         self.runs = runs
+        self.asides: dict[tuple[str, str], dict[str, Aside]] = {}  # browser tab → key → an answer that is not in a conversation
 
     def show(self, value: str, conversation: str, request: gr.Request) -> Any:
         """The panel for the answer whose ordinal is `value`."""
@@ -33,12 +41,14 @@ class Citations:
             return self._bad()
 
     def open(self, value: str, conversation: str, request: gr.Request) -> tuple[Any, Any]:
-        """The reader and the panel. `value` is "ordinal:n", or "ordinal:n:lines around it"."""
+        """The reader and the panel. `value` is "ordinal:n", or "ordinal:n:lines around it"; the
+        ordinal may be the key of an aside."""
         ordinal, n, around = [*(value or "").split(":"), "", ""][:3]
+        aside = self.asides.get(tab_of(request), {}).get(ordinal)
         try:
-            run = self.found_by(ordinal, conversation, request)
+            run = aside.run if aside else self.found_by(ordinal, conversation, request)
             hit = next(one for one in run.hits if str(one.n) == n)
-            kb = self.kb_of(conversation, owner(request))
+            kb = aside.kb if aside else self.kb_of(conversation, owner(request))
         except (KBError, StopIteration):
             return self._bad(), SKIP
         permalink = None
@@ -56,12 +66,12 @@ class Citations:
             document,
             note,
             permalink=permalink,
-            id_="-".join(filter(None, (conversation, ordinal, n, around))),
-            ordinal=run.ordinal,
-            around=_number(around, reader.AROUND, reader.MAX_AROUND),
+            id_="-".join(filter(None, ("" if aside else conversation, ordinal, n, around))),
+            ordinal=ordinal,
+            around=number(around, reader.AROUND, reader.MAX_AROUND),
             several=self._several(kb),
         )
-        return carry(html), self.panel(run, kb)
+        return carry(html), SKIP if aside else self.panel(run, kb)
 
     def found_by(self, ordinal: str, conversation: str, request: gr.Request) -> Run:
         """What an answer rests on: of the one being written, or of a stored one.
@@ -73,7 +83,7 @@ class Citations:
         if run and run.conversation == conversation and str(run.ordinal) == ordinal:
             return run
         stored = self.core.state.messages(conversation or "", owner(request))
-        at = _number(ordinal, -1, 10**6)
+        at = number(ordinal, -1, 10**6)
         if not 0 <= at < len(stored):
             raise BaseError(self.words("source.bad"))
         message = stored[at]
@@ -102,5 +112,5 @@ class Citations:
             return True  # the base is gone; say the source's name rather than guess
 
 
-def _number(text: str, default: int, limit: int) -> int:
+def number(text: str, default: int, limit: int) -> int:
     return min(int(text), limit) if text.isascii() and text.isdecimal() and len(text) < 9 else default

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import kb
 from kb import jobs
-from kb.records import Event, Source, Turn
+from kb.records import Event, Sampling, Source, Turn
+from ui.model_core import ModelCore
+from ui.options import Options
 
 if TYPE_CHECKING:
     from eval import Case, CaseSet, QuestionSet, Run, RunInfo
 
+DEFAULT = Options()
 GUIDE = "guide"  # the knowledge base about InternKB itself, made at a start without any other
 
 
-class Core:
+class Core(ModelCore):
     """One app's view of the knowledge bases. `public`: the page can be reached from other computers."""
 
     def __init__(self, settings: kb.Settings, *, public: bool = False, first: str | None = None) -> None:
+        super().__init__()
         self.settings = settings
         self.public = public
         self.first = first
@@ -55,16 +59,17 @@ class Core:
             return self._bases[name]
 
     def answer(
-        self, question: str, history: Sequence[Turn], base: Any, snapshot: Any, anyway: bool = False
+        self, question: str, history: Sequence[Turn], base: Any, snapshot: Any, options: Options = DEFAULT
     ) -> AsyncIterator[Event]:
-        """`anyway`: from what was found, however unsure it is that this answers."""
-        settings = self.settings.model_copy(update={"refuse_below": 0.0}) if anyway else self.settings
-        return kb.ask(question, history, base, settings, snapshot)
-
-    @property
-    def model(self) -> str:
-        """Name of the language model that answers; empty: answers are quotations."""
-        return (self.settings.endpoint_model or self.settings.endpoint_url) if self.settings.endpoint_url else ""
+        """From what the knowledge base holds, or, with `options.plain`, from what the model knows by itself."""
+        changed: dict[str, Any] = {"rewrite": False} if options.as_typed else {}
+        if options.sure is not None:
+            changed["refuse_below"] = options.sure
+        settings = self.settings.model_copy(update=changed)
+        sampling = Sampling(options.temperature, options.max_tokens, options.system or None)
+        if options.plain:
+            return kb.talk([*history, Turn("user", question)], settings, options.model, sampling)
+        return kb.ask(question, history, base, settings, snapshot, options.model, sampling)
 
     def jobs(self, name: str) -> list[kb.Job]:
         """Index jobs of a knowledge base, newest first."""
@@ -156,6 +161,9 @@ class Core:
 
     def warm(self) -> None:
         """Load what the first question needs, so that it does not wait."""
+        from kb import serving
+
+        serving.warm(self.settings)
         name = self.default()
         if name:
             base = self.base(name)

@@ -12,7 +12,7 @@ LOG_LINES = 40
 def card(words: Words, job: Job, cancel_verb: str = "cancel-job") -> Html:
     """Redrawn from the job's folder each time, so that it survives a reload of the page and a restart of the app."""
     running = job.state in ("starting", "running")
-    cancel = link(f"#confirm:{cancel_verb}:", words("job.cancel"), class_="tool cancel") if running else None
+    cancel = link(f"#confirm:{cancel_verb}:{job.id}", words("job.cancel"), class_="tool cancel") if running else None
     log = job.tail(LOG_LINES)
     return el(
         "div",
@@ -23,7 +23,7 @@ def card(words: Words, job: Job, cancel_verb: str = "cancel-job") -> Html:
             cancel,
             class_="job-head",
         ),
-        _bar(job.progress) if running else None,
+        bar(job.progress) if running else None,
         el("div", _figures(words, job.progress), class_="figures")
         if running and job.progress and _counts(job.progress)
         else None,
@@ -47,7 +47,7 @@ def _headline(words: Words, job: Job) -> str:
     return f"{said} · {ago(words, job.ended)} · {words('job.took', seconds=duration(words, job.ended - job.started))}"
 
 
-def _bar(progress: Progress | None) -> Html:
+def bar(progress: Progress | None) -> Html:
     if progress and progress.total > 1:
         return el("progress", "", value=min(progress.done, progress.total), max=progress.total)
     return el("progress", "")  # no value: moving, without saying how far

@@ -24,7 +24,7 @@ def opened(
     *,
     permalink: str | None = None,
     id_: str,
-    ordinal: int,
+    ordinal: str,
     around: int = AROUND,
     several: bool = False,
 ) -> Html:
@@ -70,7 +70,7 @@ def _elsewhere(words: Words, permalink: str) -> Html:
 
 
 def _lines(
-    words: Words, text: Sequence[str], first: int, hit: Hit, *, marked: Sequence[tuple[int, int]], ordinal: int, around: int
+    words: Words, text: Sequence[str], first: int, hit: Hit, *, marked: Sequence[tuple[int, int]], ordinal: str, around: int
 ) -> Html:
     last = first + len(text) - 1
     low = max(first, min(hit.chunk.start - around, last))

@@ -60,8 +60,9 @@ def run_label(info: RunInfo) -> str:
 def said(words: Words, run: Run) -> Html:
     """What was asked of what, when."""
     header = run.header
-    quotes = header["settings"].get("answers") != "endpoint"
-    answers = words("evaluate.quotes") if quotes else str(header["settings"].get("endpoint_model", "endpoint"))
+    settings = header["settings"]
+    quotes = settings.get("answers") not in ("endpoint", "model")
+    answers = words("evaluate.quotes") if quotes else str(settings.get("model") or settings.get("endpoint_model", "endpoint"))
     sentence = words(
         "evaluate.said",
         cases=f"{header['cases']:,}",

@@ -1,6 +1,7 @@
 """The chat side of the page as HTML: messages, the list of conversations, the sources beside an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from kb.records import Done, Failed, Hit, Quote
@@ -53,9 +54,12 @@ def answer(
     seconds: float | None = None,
     rewritten: str = "",
     unsupported: Sequence[tuple[int, int]] = (),
+    model: str = "",
+    plain: bool = False,
+    rated: bool | None = None,
 ) -> Html:
     """An answer; `status` is said while there is nothing to read yet. `unsupported`: where in `text` sentences stand that the
-    passages they cite do not carry.
+    passages they cite do not carry. `model` wrote it, `plain` without the knowledge base; `rated`: a thumb up or down.
     """
     body: list[Child] = [el("p", words("chat.rewritten", question=rewritten), class_="note")] if rewritten else []
     prose = el("div", markdown(text, _citation(ordinal, hits)), class_="prose-text") if text else None
@@ -73,11 +77,22 @@ def answer(
     if status:
         body.append(el("p", el("span", class_="pulse"), status, class_="status"))
     if not writing:
-        body.append(_tools(words, ordinal, text, hits, last=last, seconds=seconds))
+        by = words("chat.by.plain", model=model) if plain else model or words("chat.by.quotes")
+        body.append(_tools(words, ordinal, text, hits, last=last, by=by, seconds=seconds, rated=rated))
     return el("div", *body, class_="message answer writing" if writing else "message answer", id=f"answer-{ordinal}")
 
 
-def _tools(words: Words, ordinal: int, text: str, hits: Sequence[Hit], *, last: bool, seconds: float | None) -> Html:
+def _tools(
+    words: Words,
+    ordinal: int,
+    text: str,
+    hits: Sequence[Hit],
+    *,
+    last: bool,
+    by: str,
+    seconds: float | None,
+    rated: bool | None,
+) -> Html:
     sources = (
         link(f"#do:sources:{ordinal}", icon("sources"), words("source.count", count=len(hits)), class_="tool tool-sources")
         if hits
@@ -89,8 +104,18 @@ def _tools(words: Words, ordinal: int, text: str, hits: Sequence[Hit], *, last: 
         if last
         else None
     )
-    took = el("span", words("chat.seconds", seconds=f"{seconds:.1f}"), class_="took") if seconds is not None else None
-    return el("div", sources, copy, retry, took, el("pre", text, hidden=True, class_="raw"), class_="tools")
+    thumbs = [
+        link(
+            f"#do:{verb}:{ordinal}",
+            icon(verb, said),
+            class_="tool thumb pressed" if rated is (verb == "up") else "tool thumb",
+            title=said,
+        )
+        for verb, said in (("up", words("chat.up")), ("down", words("chat.down")))
+    ]
+    took = words("chat.seconds", seconds=f"{seconds:.1f}") if seconds is not None else None
+    said = el("span", " · ".join(filter(None, (by, took))), class_="took")
+    return el("div", sources, copy, retry, thumbs, said, el("pre", text, hidden=True, class_="raw"), class_="tools")
 
 
 def failure(words: Words, message: str) -> Html:
@@ -108,6 +133,7 @@ def exchange(words: Words, question_: str, run: Run, *, ended: bool = False) -> 
     if not ended and not run.text:
         count = len({hit.chunk.document for hit in run.hits})
         status = words("chat.reading", passages=len(run.hits), documents=count) if run.hits else words("chat.searching")
+        status = words("chat.writing", model=run.model) if run.plain else status
     done = end if isinstance(end, Done) else None
     if run.text or status or isinstance(end, Done):
         parts.append(
@@ -124,6 +150,8 @@ def exchange(words: Words, question_: str, run: Run, *, ended: bool = False) -> 
                 seconds=done.seconds if done else None,
                 rewritten=run.rewritten,
                 unsupported=done.unsupported if done else (),
+                model=run.model,
+                plain=run.plain,
             )
         )
     if ended and isinstance(end, Failed):
@@ -133,8 +161,10 @@ def exchange(words: Words, question_: str, run: Run, *, ended: bool = False) -> 
     return frame(run.conversation, join(*parts))
 
 
-def messages(words: Words, stored: Sequence[Any], last_is_open: bool = True) -> Html:
-    """A conversation from the store. A last question without an answer offers to answer it."""
+def messages(
+    words: Words, stored: Sequence[Any], last_is_open: bool = True, ratings: Mapping[int, bool] = MappingProxyType({})
+) -> Html:
+    """A conversation from the store; `ratings`: ordinal → thumb. A last question without an answer offers to answer it."""
     parts: list[Html] = []
     for ordinal, message in enumerate(stored):
         if message.role == "user":
@@ -151,6 +181,9 @@ def messages(words: Words, stored: Sequence[Any], last_is_open: bool = True) -> 
                     last=last,
                     rewritten=message.rewritten,
                     unsupported=message.unsupported,
+                    model=message.model,
+                    plain=message.plain,
+                    rated=ratings.get(ordinal),
                 )
             )
     if last_is_open and stored and stored[-1].role == "user":

@@ -244,7 +244,7 @@ class Door:
         words = Words(language)
         html = re.sub(r'<html\s+lang="[^"]*"', f'<html lang="{words("lang.html")}"', html, count=1)
         html = re.sub(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>|<link rel="manifest"[^>]*>', "", html)
-        texts = {key: words(key) for key in WORDS if key.startswith("dialog.") or key in ("chat.copied", "lang.html")}
+        texts = {key: words(key) for key in WORDS if key.startswith(("dialog.", "tab.")) or key in ("chat.copied", "lang.html")}
         data = json.dumps(texts).replace("<", r"\u003c")
         own = (
             f"<title>{join(words('app.name'))}</title>"

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from ui import words_evaluate
+from ui import words_evaluate, words_models
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -228,8 +228,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "login.go": ("Log in", "登录"),
     "login.wrong": ("User or password is wrong.", "用户名或密码错误。"),
     "login.wait": ("Too many attempts. Try again in {seconds} seconds.", "尝试次数过多，请在 {seconds} 秒后重试。"),
-    # Evaluate
+    # Evaluate; models
     **words_evaluate.WORDS,
+    **words_models.WORDS,
 }  # fmt: skip
 
 

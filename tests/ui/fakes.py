@@ -13,7 +13,9 @@ from eval import Case, find_set
 from kb import BaseError, DocumentInfo, Settings, SourceError
 from kb.jobs import Job, Progress
 from kb.records import Chunk, Document, Done, Event, Failed, Found, Hit, Quote, Skipped, Source, Token, Turn
-from ui.core import Core
+from tests.ui.fake_models import FakeModels
+from ui.core import DEFAULT, Core
+from ui.options import Options
 
 
 @dataclass
@@ -106,7 +108,7 @@ def base(name: str, *docs: Document, skipped: Sequence[Skipped] = ()) -> FakeBas
     return FakeBase(name, FakeGeneration({d.key: d for d in docs}, list(skipped)), [Source("notes", "/somewhere/notes")])
 
 
-class FakeCore(Core):
+class FakeCore(FakeModels, Core):
     """A core over FakeBases, with real conversations. `pause` seconds lie between two words of an answer."""
 
     def __init__(
@@ -118,6 +120,7 @@ class FakeCore(Core):
         self.pause = pause
         self.closed: list[str] = []  # how each answer ended: "whole" or "early"
         self.asked: list[tuple[str, tuple[Turn, ...]]] = []
+        self.options: list[Options] = []  # with which each was asked
         self.fail: Exception | str | None = None
         self.fake_jobs: list[Job] = []
         self.added: list[tuple[str, str]] = []
@@ -136,11 +139,20 @@ class FakeCore(Core):
         return self.bases[name]
 
     async def answer(
-        self, question: str, history: Sequence[Turn], base: Any, snapshot: Any, anyway: bool = False
+        self, question: str, history: Sequence[Turn], base: Any, snapshot: Any, options: Options = DEFAULT
     ) -> AsyncIterator[Event]:
         self.asked.append((question, tuple(history)))
+        self.options.append(options)
         ended = "early"
         try:
+            if options.plain:
+                text = f"{self.model_called(options.model or self.live_model())} says: nothing was looked up."
+                for piece in text.split(" "):
+                    await asyncio.sleep(self.pause)
+                    yield Token(piece + " ")
+                ended = "whole"
+                yield Done(text, False, (), 0.3)
+                return
             words = [word for word in question.lower().replace("?", " ").replace("？", " ").split() if len(word) > 3] or [
                 question[:2]
             ]

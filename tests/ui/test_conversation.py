@@ -9,7 +9,8 @@ from kb import BaseError, KBError
 from kb.records import Turn
 from tests.ui.conftest import GUIDE, request
 from tests.ui.fakes import FakeCore, base, document
-from ui.conversation import MAX_QUESTION, SKIP, Conversations, View
+from ui.answers import MAX_QUESTION, SKIP, View
+from ui.conversation import Conversations
 from ui.words import Words
 
 BAD = [

@@ -19,6 +19,7 @@ from ui.auth import parse_login
 from ui.web import SESSION_COOKIE
 
 PAGES = ["/", "/zh"]
+OPTIONS = ["", "base", 50, "", 0.2, 1024]  # what the fields of the chat hold at first
 
 
 def directives(response: httpx.Response) -> dict[str, str]:
@@ -305,7 +306,10 @@ def test_slow_answers_do_not_hold_up_others(served: SimpleNamespace) -> None:
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         done = list(
-            pool.map(lambda n: call(served.url, asks, ["How long to boil the noodles?", None, "default"], f"slow{n}"), range(8))
+            pool.map(
+                lambda n: call(served.url, asks, ["How long to boil the noodles?", None, "default", *OPTIONS], f"slow{n}"),
+                range(8),
+            )
         )
     served.core.pause = 0.0
     assert all(result["success"] for result in done)

@@ -32,11 +32,12 @@ def test_both_languages_say_it_with_the_same_placeholders(key: str) -> None:
 
 def test_every_key_that_is_used_is_there_and_the_other_way_round() -> None:
     used = set(re.findall(r'words\(\s*"([\w.-]+)"', SOURCE)) | set(
-        re.findall(r'"((?:chat|reader|login|dialog|library|evaluate)\.[\w.-]+)"', SOURCE)
+        re.findall(r'"((?:chat|reader|login|dialog|library|evaluate|options|compare|models)\.[\w.-]+)"', SOURCE)
     )
     assert used <= set(WORDS)
     # Put together from a code.
-    made = ("why.", "reason.", "stage.", "job.", "unit.", "dialog.", "metric.", "slice.", "fault.", "evaluate.filter.")
+    made = ("why.", "reason.", "stage.", "job.", "unit.", "dialog.", "metric.", "slice.", "fault.", "evaluate.filter.", "tab.",
+            *(f"models.{part}." for part in ("fact", "kind", "step", "swap", "use", "check", "device")))  # fmt: skip
     assert {key for key in WORDS if not key.startswith(made)} <= used
 
 

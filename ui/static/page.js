@@ -82,7 +82,9 @@ const local = {
   "close-case": () => document.body.classList.remove("case-open"),
   "close-sources": () => document.body.classList.remove("sources-open"),
   side: () => document.body.classList.toggle("side-open"),
-  library: () => one('#tabs div[role="tablist"] button[role="tab"]:nth-of-type(2)')?.click(),
+  library: () => turn("library"),
+  models: () => turn("models"),
+  options: () => document.body.classList.toggle("options-open"),
   theme: () => {
     const dark = document.body.classList.toggle("dark");
     localStorage.setItem("internkb-theme", dark ? "dark" : "light");
@@ -99,7 +101,8 @@ async function follow(link) {
     return;
   }
   if (verb === "ask") return press(verb, link.textContent);
-  if (verb === "open" && one("#reader .reader")?.id === `reader-${conversation}-${value.replaceAll(":", "-")}`) {
+  const opens = value.replaceAll(":", "-");
+  if (verb === "open" && [`reader-${conversation}-${opens}`, `reader-${opens}`].includes(one("#reader .reader")?.id)) {
     document.body.classList.add("reading"); // it is there already, closed
     return;
   }
@@ -109,6 +112,9 @@ async function follow(link) {
     following = false;
   }
   if (verb === "retry" || verb === "anyway") exchange = "";
+  if (verb === "up" || verb === "down") {
+    for (const thumb of link.parentElement.querySelectorAll(".thumb")) thumb.classList.toggle("pressed", thumb === link);
+  }
   if (verb === "sources") document.body.classList.add("sources-open");
   if (verb === "conversation" || verb === "new") document.body.classList.remove("side-open", "sources-open", "reading");
   press(verb, value);
@@ -130,7 +136,7 @@ document.addEventListener(
 );
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !one("dialog[open]")) document.body.classList.remove("reading", "side-open", "sources-open", "case-open");
+  if (event.key === "Escape" && !one("dialog[open]")) document.body.classList.remove("reading", "side-open", "sources-open", "case-open", "options-open");
   if ((event.key === "Enter" || event.key === " ") && event.target.matches?.('a[role="button"]')) {
     event.preventDefault();
     event.target.click();
@@ -198,16 +204,36 @@ function addressed() {
   }
 }
 
-// A reload comes back to the same tab.
+// Tabs are known by their texts: where there is no room for all, Gradio moves some into a menu, without any other mark.
+const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper :is([role=tablist], .overflow-dropdown) button")];
+const turn = (name) => tabs().find((tab) => tab.textContent.trim() === words[`tab.${name}`])?.click();
+
+// A reload comes back to the same tab, and what was opened over one does not lie over the next.
 function tabbed() {
-  const tabs = [...document.querySelectorAll('#tabs div[role="tablist"] button[role="tab"]')];
-  if (!tabs.length || tabs[0].dataset.watched) return;
-  tabs.forEach((tab, n) => {
-    tab.dataset.watched = "yes";
-    tab.addEventListener("click", () => sessionStorage.setItem("internkb-tab", n));
+  const wrapper = one("#tabs > .tab-wrapper");
+  if (!wrapper || wrapper.dataset.watched || !tabs().length) return;
+  wrapper.dataset.watched = "yes";
+  wrapper.addEventListener("click", (event) => {
+    const text = event.target.closest("button")?.textContent.trim();
+    const key = Object.keys(words).find((name) => name.startsWith("tab.") && words[name] === text);
+    if (!key) return;
+    sessionStorage.setItem("internkb-tab", key.slice(4));
+    document.body.classList.remove("reading", "case-open", "sources-open");
   });
   const last = sessionStorage.getItem("internkb-tab");
-  if (last > 0) tabs[last]?.click();
+  if (last && last !== "chat") turn(last);
+}
+
+// The question that was compared last comes back with the page.
+function compared() {
+  const box = one("#compare-question textarea");
+  if (!box || box.dataset.watched) return;
+  box.dataset.watched = "yes";
+  box.addEventListener("input", () => sessionStorage.setItem("internkb-compared", box.value));
+  const last = sessionStorage.getItem("internkb-compared");
+  if (!last || box.value) return;
+  box.value = last;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 // The talk follows an answer as it grows, until its question has reached the top: reading begins at the beginning.
@@ -236,6 +262,7 @@ function drawn() {
   // Gradio takes our own relative links for foreign ones and sends them to a new tab.
   for (const link of document.querySelectorAll("#header a[target]")) link.removeAttribute("target");
   tabbed();
+  compared();
   opened();
   caseOpened();
   addressed();
