@@ -23,6 +23,10 @@ lock: $(STAMP)
 	{ echo "# Everything that the tests ran with; requirements.txt names what is wanted itself. Made by 'make lock'."; \
 	  $(UV_ENV) $(BIN)/uv pip compile --quiet --no-header --no-annotate requirements-dev.txt | sed 's/+cpu$$//'; } > constraints.txt
 
+# A tool in an environment of its own: make env-xtuner
+env-%: setup
+	$(BIN)/python -m kb tools install $*
+
 run: setup
 	$(BIN)/python -m ui $(ARGS)
 
