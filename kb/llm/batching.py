@@ -152,12 +152,14 @@ class Engine:
         self._keep([row for row in self._rows if not row.closed])
         if not self._rows:
             return
-        device, width = self._model.device, self._cache.get_seq_length()
+        device, width = self._model.device, self._cache.get_seq_length() + 1
         lengths = torch.tensor([row.length for row in self._rows], device=device)
-        columns = torch.arange(width + 1, device=device)
+        mask = None
+        if any(row.length < width for row in self._rows):
+            mask = (torch.arange(width, device=device)[None] >= (width - lengths)[:, None]).long()
         output = self._model(
             input_ids=torch.tensor([[row.last] for row in self._rows], device=device),
-            attention_mask=(columns[None] >= (width + 1 - lengths)[:, None]).long(),
+            attention_mask=mask,
             position_ids=(lengths - 1)[:, None],
             past_key_values=self._cache,
             use_cache=True,

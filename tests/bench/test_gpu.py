@@ -173,6 +173,17 @@ def plain(model: Any, prompts: list[list[int]]) -> float:
     return len(prompts) * (out.shape[1] - ids.shape[1]) / (time.monotonic() - started)
 
 
+def with_cudnn(work: Callable[[], None]) -> None:
+    """As torch comes: kb.llm.load takes cuDNN's attention out of its choice."""
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        work()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def users(ask: Callable[[int], int], count: int) -> float:
     """Tokens a second that `count` users get together."""
     started = time.monotonic()
@@ -197,6 +208,7 @@ def _load_and_ask(settings: kb.Settings, empty: float) -> None:
             return int(model.invoke([HumanMessage(question(seed))]).usage_metadata["output_tokens"])
 
         network = model._engine._model
+        with_cudnn(lambda: print(f"generate, cuDNN's attention, lengths never seen: {plain(network, [[5] * 300]):.1f} tokens/s"))
         prompts = [model._template.encode([{"role": "user", "content": question(n)}]) for n in range(8)]
         ours(99)
         plain(network, prompts[:1])  # both are warm now
