@@ -275,9 +275,7 @@ def test_gpu_tuning(settings: kb.Settings, bf16: bool, monkeypatch: pytest.Monke
         card_without = dataclasses.replace(device(), bf16=False)
         for module in (planning, watch):
             monkeypatch.setattr(module, "device", lambda: card_without)
-    monkeypatch.setattr(
-        config, "_EVALUATION_TOKENS", {"cuda": 20, "cpu": 20}
-    )  # sampled at the start and the end: not what is timed
+    monkeypatch.setattr(config, "_EVALUATION_TOKENS", {"cuda": 20, "cpu": 20})  # not what is timed
     name = "bf16" if bf16 else "fp16"
     finetune.new_tune(settings, name, recipe, examples)
     said = finetune.estimate(settings, recipe)
