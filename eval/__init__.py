@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from kb.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from eval.aggregate import aggregate, slice_intervals
     from eval.cases import Case, CaseSet, Problem, read_cases
     from eval.compare import Comparison, Difference, compare_runs, gate
+    from eval.figures import aggregate, slice_intervals
     from eval.jobs import evaluate_job
     from eval.lines import CaseLine
     from eval.make import make_questions
@@ -55,7 +55,7 @@ __all__ = [
 
 __getattr__ = lazy_names(
     {
-        "eval.aggregate": "aggregate slice_intervals",
+        "eval.figures": "aggregate slice_intervals",
         "eval.cases": "Case CaseSet Problem read_cases",
         "eval.compare": "Comparison Difference compare_runs gate",
         "eval.verdict": "faults rank",

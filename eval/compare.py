@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eval import stats
-from eval.aggregate import WHOLE, columns, metric_names, statistic_of
+from eval.figures import WHOLE, columns, metric_names, statistic_of
 from eval.runs import Run
 from eval.score import LOWER_IS_BETTER, CaseScore
 from kb.errors import KBError

@@ -8,8 +8,8 @@ from typing import Any
 
 from eval.cases import Case, CaseSet, read_cases
 from eval.runs import writing
-from kb.base import bad_name
 from kb.errors import KBError, SourceError
+from kb.names import bad_name
 from kb.settings import Settings
 
 SUFFIX = ".jsonl"

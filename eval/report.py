@@ -2,7 +2,7 @@
 
 import time
 
-from eval.aggregate import Figures
+from eval.figures import Figures
 from eval.runs import Run
 
 _SLICE_COLUMNS = (

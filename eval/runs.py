@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.aggregate import Figures, Intervals, aggregate, intervals, slices
 from eval.cases import Case, read_cases
+from eval.figures import Figures, Intervals, aggregate, intervals, slices
 from eval.lines import CaseLine, read_lines
 from eval.score import CaseScore, score_from
 from kb.errors import KBError

@@ -1,6 +1,6 @@
 """A line and its case to figures: what one question brought, metric by metric.
 
-A figure of a set is the weighted mean of its cases' values (`RATIOS`), or is read off the set as a whole (`eval.aggregate`).
+A figure of a set is the weighted mean of its cases' values (`RATIOS`), or is read off the set as a whole (`eval.figures`).
 A case that failed counts on the bad side of every metric it takes part in, but has no latency.
 
 Documents. Those of the hits, in the order of their best passage; an entry is right if any of its names is a gold id (twins, the

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from kb.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from finetune.compare import Pair, compare, pairs
+    from finetune.comparison import Pair, compare, pairs
     from finetune.dataset import Example, ExampleSet, Message, Problem, pair, read_examples
-    from finetune.estimate import Estimate, Part, estimate
     from finetune.jobs import compare_job, merge_job, train_job
     from finetune.lengths import Lengths
-    from finetune.plan import Plan, config_text, plan
+    from finetune.memory import Estimate, Part, estimate
+    from finetune.planning import Plan, config_text, plan
     from finetune.progress import Point, Sample, curves, samples
     from finetune.recipe import Recipe, Schedule
     from finetune.remark import Remark
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
-    "finetune.compare": "Pair compare pairs",
+    "finetune.comparison": "Pair compare pairs",
     "finetune.dataset": "Example ExampleSet Message Problem pair read_examples",
-    "finetune.estimate": "Estimate Part estimate",
+    "finetune.memory": "Estimate Part estimate",
     "finetune.jobs": "compare_job merge_job train_job",
     "finetune.lengths": "Lengths",
-    "finetune.plan": "Plan config_text plan",
+    "finetune.planning": "Plan config_text plan",
     "finetune.progress": "Point Sample curves samples",
     "finetune.recipe": "Recipe Schedule",
     "finetune.remark": "Remark",

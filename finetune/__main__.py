@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _new(args: argparse.Namespace, settings: "Settings") -> int:
-    from finetune.plan import teachable
+    from finetune.planning import teachable
     from finetune.recipe import recipe_from
     from finetune.sources import COPIES, from_base, introduction
     from finetune.tunes import new_tune
@@ -163,7 +163,7 @@ def _run(args: argparse.Namespace, settings: "Settings") -> int:
 
 
 def _compare(args: argparse.Namespace, settings: "Settings") -> int:
-    from finetune.compare import compare
+    from finetune.comparison import compare
     from kb.jobs import Progress
 
     with _bar(args) as bar:
@@ -189,7 +189,7 @@ def _list(args: argparse.Namespace, settings: "Settings") -> int:
 
 
 def _show(args: argparse.Namespace, settings: "Settings") -> int:
-    from finetune.plan import plan
+    from finetune.planning import plan
     from finetune.progress import samples
     from finetune.tunes import get_tune
 

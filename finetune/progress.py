@@ -55,7 +55,7 @@ def curves(settings: Settings, name: str) -> list[Point]:
 
 def samples(settings: Settings, name: str) -> list[Sample]:
     """By iteration, 0 for before the first; at each the prompts in their order."""
-    from finetune.plan import template_of
+    from finetune.planning import template_of
 
     tune = get_tune(settings, name)
     return read_samples(tune.folder / WORK, tune.recipe, template_of(settings, tune.recipe.base), tune.total)

@@ -14,7 +14,7 @@ from finetune.commands import PAUSE, TOOL, adapter_argv, environment, merge_argv
 from finetune.dataset import data_lines
 from finetune.device import device
 from finetune.files import locked, read_json, write_json, write_whole
-from finetune.plan import plan_of, teachable
+from finetune.planning import plan_of, teachable
 from finetune.progress import LOG, why_failed
 from finetune.tunes import (
     ADAPTER,

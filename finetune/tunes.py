@@ -20,6 +20,7 @@ from finetune.dataset import Example, example_from, example_json, fault
 from finetune.files import locked, read_json, running, saving, write_json, write_whole
 from finetune.recipe import Recipe, recipe_from
 from kb.errors import TuneError
+from kb.names import bad_name
 from kb.settings import Settings
 
 EXAMPLES, RECIPE, DATA, CONFIG, WORK, ADAPTER = "examples.jsonl", "recipe.json", "data.jsonl", "config.py", "work", "adapter"
@@ -74,8 +75,6 @@ def tunes_root(settings: Settings) -> Path:
 
 def tune_folder(settings: Settings, name: str) -> Path:
     """Raises TuneError for a name that cannot be a folder's."""
-    from kb.base import bad_name
-
     if sentence := bad_name(name, "a tune", _NAME_BYTES):
         raise TuneError(sentence)
     return tunes_root(settings) / name

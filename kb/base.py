@@ -16,6 +16,7 @@ from kb.embed import Embedder, load_embedder
 from kb.errors import BaseError
 from kb.index import Generation
 from kb.manifest import MANIFEST, Manifest, read_manifest
+from kb.names import bad_name
 from kb.records import Found, Source, Standalone, Turn
 from kb.settings import Settings, load_settings
 from kb.state import State
@@ -29,14 +30,6 @@ _open_lock = threading.Lock()
 # One open generation a knowledge base, replaced when the pointer moves; beside it what tells it from another one of its
 # number, in a knowledge base that was deleted and made again.
 _live: dict[Path, tuple[tuple[int, int], Generation]] = {}
-
-
-def bad_name(name: str, what: str, most_bytes: int) -> str:
-    """Why `name` cannot name a file or a folder of ours, `what` it is to be; empty if it can."""
-    bad = not name or len(name.encode()) > most_bytes or name != name.strip() or name.startswith(".")
-    if bad or any(char in '/\\:*?"<>|' or not char.isprintable() for char in name):
-        return f"{name!r} cannot name {what}: use letters (of any script), digits, spaces, '.', '_' or '-', not '.' first."
-    return ""
 
 
 def base_folder(settings: Settings, name: str) -> Path:

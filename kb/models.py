@@ -23,6 +23,7 @@ from kb.disk import disk_errors, enough_room
 from kb.errors import ModelError
 from kb.jobs import Progress
 from kb.model_card import CARD, Card, Endpoint, read_card, write_card
+from kb.names import bad_name
 from kb.progress import Meter
 from kb.settings import Settings
 
@@ -45,8 +46,6 @@ def model_folder(settings: Settings, name: str) -> Path:
     Raises:
         ModelError: the name cannot be a folder's.
     """
-    from kb.base import bad_name  # with the index behind it
-
     if sentence := bad_name(name, "a model", _NAME_BYTES):
         raise ModelError(sentence)
     if name.endswith(PART) or name in (*_OURS, "quotes", "endpoint"):

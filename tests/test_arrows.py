@@ -1,6 +1,7 @@
 """The arrows of the house: who may import whom, and what may be imported where."""
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def test_ui_uses_public_names() -> None:
         for name in imports(path):
             if name.split(".")[0] in ("kb", "ingest", "eval", "finetune"):
                 assert name in public, f"{path.name} imports {name}: ui uses the names that kb, ingest and eval export"
+
+
+@pytest.mark.parametrize("room", ["kb", "ingest", "finetune", "eval"])
+def test_no_public_name_is_a_modules(room: str) -> None:
+    """`from finetune import plan` would be the function or the module plan, by what was imported before."""
+    public = set(importlib.import_module(room).__all__)
+    assert public.isdisjoint(path.stem for path in (ROOT / room).glob("*.py"))
 
 
 def test_importing_the_packages_is_cheap() -> None:

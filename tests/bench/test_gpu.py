@@ -242,7 +242,7 @@ def test_gpu_models(settings: kb.Settings, published: Path) -> None:
 def test_gpu_tuning(settings: kb.Settings) -> None:
     """The homework's recipe: NF4 QLoRA, rank 64, 512 tokens packed, batch 2, accumulation 16."""
     import finetune
-    from finetune.estimate import estimate
+    from finetune.memory import estimate
     from finetune.steps import train
     from kb.tools import tool
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.aggregate import aggregate, intervals, slices
 from eval.cases import Case
+from eval.figures import aggregate, intervals, slices
 from eval.lines import CaseLine, LineHit, LineQuote
 from eval.score import RETRIEVAL, CaseScore, score_cases
 from eval.text import answer_text, answer_tokens, f1, holds

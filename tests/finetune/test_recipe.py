@@ -9,9 +9,9 @@ import pytest
 import kb
 from finetune.dataset import Example, pair
 from finetune.device import Device
-from finetune.estimate import parts_of
 from finetune.lengths import lengths_of, measure
-from finetune.plan import plan_of, teachable
+from finetune.memory import parts_of
+from finetune.planning import plan_of, teachable
 from finetune.recipe import Recipe, recipe_from
 from finetune.shape import Shape, shape_of
 from finetune.templates import derived, template

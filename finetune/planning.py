@@ -7,8 +7,8 @@ from pathlib import Path
 from finetune.config import write_config
 from finetune.dataset import Example
 from finetune.device import device
-from finetune.estimate import Estimate, estimate
 from finetune.lengths import Lengths, measure
+from finetune.memory import Estimate, estimate
 from finetune.recipe import Recipe, Schedule
 from finetune.remark import Remark
 from finetune.templates import Template, derived, template
