@@ -71,7 +71,7 @@ def columns(points: Sequence[Point], edges: Sequence[int], mark: int, said: str)
             "span",
             el("span", class_="fill", style=f"height:{_per_cent(point.value, top):.2f}%"),
             title=point.shown,
-            class_="column",
+            class_="lengths-bar",
         )
         for point in points
     ]
@@ -79,7 +79,9 @@ def columns(points: Sequence[Point], edges: Sequence[int], mark: int, said: str)
     side = "right" if at is not None and at > _MIDDLE else "left"
     line_ = el("span", el("span", said), class_=f"mark-line {side}", style=f"left:{at:.2f}%") if at is not None else None
     names = [el("span", point.label) for point in points]
-    return el("div", el("div", bars, line_, class_="column-area"), el("div", names, class_="column-names"), class_="columns")
+    return el(
+        "div", el("div", bars, line_, class_="lengths-area"), el("div", names, class_="lengths-names"), class_="lengths-plot"
+    )
 
 
 def curve(at: Sequence[tuple[float, float]], low: float, high: float, shown: tuple[str, str]) -> Html:

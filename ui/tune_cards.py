@@ -26,7 +26,7 @@ def tunes(words: Words, every: "Sequence[Tune]", chosen: str, *, fixed: bool) ->
 def _tune(words: Words, tune: "Tune", *, open_: bool, fixed: bool) -> Html:
     name = quote(tune.name, safe="")
     said = [words("tune.line", base=tune.recipe.base, examples=f"{tune.examples:,}")]
-    if tune.total:
+    if tune.total and tune.state != "running":  # the card of its job tells that then
         said.append(words("tune.line.iterations", done=f"{tune.iteration:,}", total=f"{tune.total:,}"))
     remove = link(f"#confirm:remove-tune:{name}", words("tune.remove"), class_="tool")
     return el(
@@ -115,17 +115,19 @@ def read(words: Words, name: str, found: "ExampleSet", added: int) -> Html:
 
 def lengths(words: Words, found: "Lengths", most: int) -> Html:
     """How many examples have how many tokens, and where they are cut."""
+    bins = dict(found.bins)
+    while bins and max(bins) < most:  # as far as the line that marks the cut
+        bins[2 * max(bins)] = 0
     columns = [
         plots.Point(f"{edge:,}", number, None, words("tune.lengths.bin", tokens=f"{edge:,}", count=f"{number:,}"))
-        for edge, number in found.bins
+        for edge, number in bins.items()
     ]
     cut = words("tune.lengths.cut", count=f"{found.cut:,}") if found.cut else words("tune.lengths.nocut")
     said = words("tune.lengths.about", total=f"{found.total:,}", longest=f"{found.longest:,}", most=f"{most:,}", cut=cut)
-    edges = [edge for edge, _ in found.bins]
     return el(
         "div",
         el("h4", words("tune.lengths")),
-        plots.columns(columns, edges, most, words("tune.lengths.most", most=f"{most:,}")),
+        plots.columns(columns, list(bins), most, words("tune.lengths.most", most=f"{most:,}")),
         el("p", said, class_="minor"),
         class_="lengths",
     )

@@ -28,6 +28,7 @@ class Examples(Part):
         words, shown = self.words, not self.core.public
         read = board(elem_id="tune-read")
         with gr.Column(visible=shown, elem_classes="adding"):
+            board(el("h4", words("tune.adding")))
             with gr.Accordion(words("tune.from.introduction"), open=False, elem_classes="fold"):
                 board(el("p", words("tune.from.introduction.about"), class_="minor"))
                 with gr.Row(elem_classes="fold-row"):

@@ -34,7 +34,12 @@ class RecipePart(Part):
         with gr.Column(elem_id="tune-recipe", elem_classes="recipe"):
             with gr.Row(elem_classes="fold-row four"):
                 made["base"] = gr.Dropdown(
-                    [], label=words("tune.base"), filterable=False, interactive=not fixed, elem_id="recipe-base"
+                    [],
+                    label=words("tune.base"),
+                    info=words("tune.base.about"),
+                    filterable=False,
+                    interactive=not fixed,
+                    elem_id="recipe-base",
                 )
                 made["method"] = gr.Radio(METHODS, label=words("tune.method"), info=words("tune.method.about"),
                                           interactive=not fixed, elem_id="recipe-method")  # fmt: skip
