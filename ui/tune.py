@@ -154,7 +154,11 @@ class TuneTab:
             job = self.training.job(name)
             drawn = self.examples.draw(look) | self.recipe.draw(look) | self.training.draw(look.tune, job)
             if fields:
-                drawn |= self.recipe.fill(look) | {"editor": gr.Column(visible=False), "read": "", "merge_as": self._free(name)}
+                drawn |= self.recipe.fill(look) | {
+                    "editor": gr.Column(visible=False),
+                    "read": "",
+                    "merge_as": gr.Textbox(value="", placeholder=self.training.free_name(name)),
+                }
         except KBError as error:
             warn(str(error))
             return View(**head, chosen="", body=gr.Column(visible=False))
@@ -186,12 +190,3 @@ class TuneTab:
             "seen": f"{self.training.mark(job)} {job_card.mark(installing)} {tool.state}",
             "timer": gr.Timer(active=alive),
         }
-
-    def _free(self, name: str) -> str:
-        """A name for the merged model that is not taken."""
-        taken, number = self.core.model_names(), 2
-        if name not in taken:
-            return name
-        while f"{name}-{number}" in taken:
-            number += 1
-        return f"{name}-{number}"

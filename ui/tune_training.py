@@ -86,7 +86,17 @@ class Training(Part):
             "state": carry(tune_progress.state(self.words, tune, busy=busy, ready=ready, fixed=fixed)),
             "result": carry(tune_progress.result(self.words, tune, cards, pairs, self.core.live_model(), free=free)),
             "merging": gr.Row(visible=can_merge),
+            "merge_as": gr.Textbox(placeholder=self.free_name(tune.name)),
         }
+
+    def free_name(self, name: str) -> str:
+        """A name for the merged model that is not taken."""
+        taken, number = self.core.model_names(), 2
+        if name not in taken:
+            return name
+        while f"{name}-{number}" in taken:
+            number += 1
+        return f"{name}-{number}"
 
     def _or_none(self, read: Any) -> Any:
         """None where it cannot be read now: a base that was removed, a file that is being written."""
@@ -120,7 +130,8 @@ class Training(Part):
 
     def merge(self, chosen: str, model: str) -> View:
         """Make a model of what was learned, as a job."""
-        return self.redraw(chosen) if self.do(chosen, lambda: self.core.merge(chosen, given(model))) else View()
+        done = self.do(chosen, lambda: self.core.merge(chosen, given(model) or self.free_name(chosen)))
+        return self.redraw(chosen)._replace(merge_as="") if done else View()
 
     def compare(self, chosen: str) -> View:
         """Ask both models the evaluation prompts, as a job."""

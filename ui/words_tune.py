@@ -2,7 +2,7 @@
 
 WORDS: dict[str, tuple[str, str]] = {
     "tab.tune": ("Fine-tune", "微调"),
-    "tune.title": ("Teach a model", "教会模型"),
+    "tune.title": ("Teach a model", "微调模型"),
     "tune.about": ("Give examples of what it should answer, train, and merge what was learned into a model of its own.",
                    "给出希望它怎样回答的样本，训练后合并成一个新的模型。"),
     "tune.public": ("While other computers can reach the page, nothing is changed here; use python -m finetune.",
@@ -231,8 +231,8 @@ WORDS: dict[str, tuple[str, str]] = {
                         "尚未训练。训练可以随时暂停，之后从原处继续。"),
     "tune.said.paused": ("Paused at iteration {done} of {total}.", "已暂停在第 {done} 步，共 {total} 步。"),
     "tune.said.failed": ("Stopped at iteration {done} of {total}.", "停止在第 {done} 步，共 {total} 步。"),
-    "tune.said.trained": ("Trained: {done} iterations. Merge it below into a model that can answer.",
-                          "训练完成，共 {done} 步。请在下方合并成可以回答的模型。"),
+    "tune.said.trained": ("Trained: {done} iterations. Under Result it becomes a model that can answer.",
+                          "训练完成，共 {done} 步。请到“结果”中合并成可以回答的模型。"),
     "tune.said.merged": ("Trained for {done} iterations, and merged.", "训练完成，共 {done} 步，并已合并。"),
     "tune.said.running": ("At work. The page may be closed: it goes on.", "正在进行。可以关闭页面，不会中断。"),
     "tune.said.changed": ("Examples or recipe were changed since: the next training begins anew.",
