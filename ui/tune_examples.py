@@ -34,13 +34,13 @@ class Examples(Part):
                 with gr.Row(elem_classes="fold-row"):
                     self.intro, go = introduction(self, "intro")
             with gr.Accordion(words("tune.from.base"), open=False, elem_classes="fold"):
-                base_about = board()
+                board(el("p", words("tune.from.base.about"), class_="minor"))
                 with gr.Row(elem_classes="fold-row"):
                     count = gr.Number(COUNT, label=words("tune.from.base.count"), precision=0, elem_id="from-base-count")
                     passages = gr.Checkbox(True, label=words("tune.from.base.passages"), elem_id="from-base-passages")
                     ask = gr.Button(words("tune.add"), elem_id="from-base-go", scale=0)
             with gr.Accordion(words("tune.from.chat"), open=False, elem_classes="fold"):
-                chat_about = board()
+                board(el("p", words("tune.from.chat.about"), class_="minor"))
                 with gr.Row(elem_classes="fold-row"):
                     chat = gr.Button(words("tune.add"), elem_id="from-chat-go", scale=0)
             with gr.Accordion(words("tune.from.file"), open=False, elem_classes="fold"):
@@ -54,10 +54,9 @@ class Examples(Part):
                         scale=0,
                     )
         self.buttons = (go, ask, chat, upload, count, passages)
-        counted, rows = board(elem_id="tune-count"), board(elem_id="tune-rows")
-        lengths = board(elem_id="tune-lengths")
+        lengths, counted, rows = board(elem_id="tune-lengths"), board(elem_id="tune-count"), board(elem_id="tune-rows")
         return {
-            "base_about": base_about, "chat_about": chat_about, "count": counted, "read": read, "rows": rows, "lengths": lengths,
+            "count": counted, "read": read, "rows": rows, "lengths": lengths,
             "page": gr.State(0),
         } | self._editor()  # fmt: skip
 
@@ -89,7 +88,6 @@ class Examples(Part):
         self.close.click(lambda: View(editor=gr.Column(visible=False)), None, outputs, **HERE)
         for verb, handler in (("page-examples", self.turn), ("edit-example", self.edit), ("delete-example", self.delete)):
             gr.Button(visible="hidden", elem_id=f"do-{verb}").click(handler, [chosen, value], outputs, **HERE)
-        kb.change(self.about, [kb], [at["base_about"], at["chat_about"]], **HERE)
 
     # Drawing
 
@@ -104,13 +102,6 @@ class Examples(Part):
             "page": page,
             "lengths": carry(tune_cards.lengths(self.words, found, look.tune.recipe.max_length)) if found else "",
         }
-
-    def about(self, kb: str | None) -> tuple[str, str]:
-        """What the page's choice of a knowledge base means for two of the sources."""
-        name = given(kb)
-        keys = ("tune.from.base.about", "tune.from.chat.about") if name else ("tune.from.base.none",) * 2
-        first, second = (carry(el("p", self.words(key, **({"kb": name} if name else {})), class_="minor")) for key in keys)
-        return first, second
 
     # Handlers
 

@@ -31,7 +31,8 @@ def warning(words: Words, remark: "Remark", memory: "Estimate") -> str:
     """A warning of the plan in the page's language."""
     if remark.code == "memory":
         return " ".join(filter(None, (words("tune.memory.not"), advice(words, memory))))
-    return words(f"tune.warning.{remark.code}", **remark.values) if f"tune.warning.{remark.code}" in WORDS else str(remark)
+    values = {name: f"{value:,}" if isinstance(value, int) else value for name, value in remark.values.items()}
+    return words(f"tune.warning.{remark.code}", **values) if f"tune.warning.{remark.code}" in WORDS else str(remark)
 
 
 def advice(words: Words, memory: "Estimate") -> str:

@@ -30,8 +30,6 @@ class View(NamedTuple):
     new_base: Any = SKIP
     # Examples
     title: Any = SKIP
-    base_about: Any = SKIP
-    chat_about: Any = SKIP
     count: Any = SKIP
     read: Any = SKIP
     rows: Any = SKIP

@@ -76,17 +76,18 @@ WORDS: dict[str, tuple[str, str]] = {
     "tune.from.introduction.about": ("Teaches it to say whose assistant it is when somebody asks who it is.",
                                      "教它在被问到“你是谁”时，说出自己是谁的助手。"),
     "tune.from.base": ("Questions about the knowledge base", "知识库问答"),
-    "tune.from.base.about": ("Questions made of the headings of “{kb}”, the knowledge base that is chosen at the top, "
-                             "answered by "
+    "tune.from.base.about": ("Questions made of the headings of the knowledge base that is chosen at the top, answered by "
                              "quotation. Read them, and mend what is not good, before training.",
-                             "用“{kb}”（页面顶部选中的知识库）的标题生成问题，并以原文引用作答。训练前请通读并修改不好的样本。"),
+                             "用页面顶部选中的知识库的标题生成问题，并以原文引用作答。训练前请通读并修改不好的样本。"),
     "tune.from.base.none": ("Choose a knowledge base at the top of the page first.", "请先在页面顶部选择知识库。"),
     "tune.from.base.count": ("How many", "数量"),
     "tune.from.base.passages": ("With their passages, as the chat sends them", "附上相关段落（与问答时一致）"),
     "tune.from.chat": ("Thumbs and refused questions", "点赞、点踩与未回答的问题"),
-    "tune.from.chat.about": ("From your conversations about “{kb}”: answers with a thumb up as they are; questions with a thumb "
-                             "down and those that were refused without an answer, for you to write.",
-                             "来自你对“{kb}”的提问：点赞的回答原样采用；点踩的和未能回答的问题会留空，由你补写答案。"),
+    "tune.from.chat.about": ("From your conversations about the knowledge base that is chosen at the top: answers with a "
+                             "thumb up as they are; questions with a thumb down and those that were refused without an "
+                             "answer, for you to write.",
+                             "来自你对页面顶部选中的知识库的提问：点赞的回答原样采用；点踩的和未能回答的问题会留空，"
+                             "由你补写答案。"),
     "tune.from.file": ("A file", "文件"),
     "tune.from.file.about": ("json, jsonl, csv or xlsx: XTuner, OpenAI messages, ShareGPT, Alpaca, or columns named question and "
                              "answer.",
