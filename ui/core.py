@@ -86,7 +86,7 @@ class Core(ModelCore, TuneCore):
     def cancel(self, job: str) -> None:
         jobs.cancel(self.settings, job)
 
-    def pause(self, job: str) -> None:
+    def pause_job(self, job: str) -> None:
         """Raises KBError where it cannot be paused."""
         jobs.pause(self.settings, job)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from finetune import Example, ExampleSet, Pair, Plan, Point, Recipe, Sample, Tune
 
 KINDS = ("train", "merge", "compare")
+USES_TOOL = ("train", "merge")
 
 
 class TuneCore:
@@ -131,9 +132,13 @@ class TuneCore:
 
     # Jobs
 
+    def all_tune_jobs(self) -> list[Job]:
+        """Trainings, merges and comparisons of all tunes, newest first."""
+        return [job for job in jobs.list_jobs(self.settings) if job.kind in KINDS]
+
     def tune_jobs(self, name: str) -> list[Job]:
         """Those of a tune, newest first."""
-        return [job for job in jobs.list_jobs(self.settings, subject=name) if job.kind in KINDS]
+        return [job for job in self.all_tune_jobs() if job.subject == name]
 
     def train(self, name: str, *, afresh: bool = False) -> Job:
         from finetune import train_job
@@ -163,7 +168,10 @@ class TuneCore:
 
     def install_tool(self) -> Job:
         """Make XTuner's environment anew. Raises TuneError while a training uses it."""
-        used = [job for kind in KINDS[:2] for job in jobs.list_jobs(self.settings, kind) if job.alive]
-        if used:
-            raise TuneError(f"XTuner is in use ({used[0].title}): install it when that has ended.")
+        for job in self.all_tune_jobs():
+            if job.alive and job.kind in USES_TOOL:
+                raise TuneError(f"XTuner is in use ({job.title}): install it when that has ended.")
+        return self._install_tool()
+
+    def _install_tool(self) -> Job:
         return tools.install_job(self.settings, "xtuner")

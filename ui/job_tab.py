@@ -44,7 +44,7 @@ class JobButtons:
             if verb == "again" and not job.alive:
                 self.core.rerun(job.id)
             elif verb == "pause" and job.alive:
-                self.core.pause(job.id)
+                self.core.pause_job(job.id)
                 inform(self.words("job.pausing"))
             elif verb == "cancel" and job.alive:
                 self.core.cancel(job.id)

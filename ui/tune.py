@@ -95,7 +95,11 @@ class TuneTab:
 
     def open(self, chosen: str, value: str) -> View:
         """Open the tune whose quoted name is `value`."""
-        return self._opened(unquote(value) if isinstance(value, str) else "")
+        name = unquote(value) if isinstance(value, str) else ""
+        if name in [tune.name for tune in self.core.tunes()]:
+            return self._opened(name)
+        warn(self.words("tune.gone"))
+        return self.refresh(chosen)
 
     def create(self, chosen: str, name: str, base: Any, who: str, language: str, copies: float | None) -> View:
         """A new tune, with the self-introduction where a name is given for it."""

@@ -14,6 +14,7 @@ from kb import BaseError, DocumentInfo, Settings, SourceError
 from kb.jobs import Job, Progress
 from kb.records import Chunk, Document, Done, Event, Failed, Found, Hit, Quote, Skipped, Source, Token, Turn
 from tests.ui.fake_models import FakeModels
+from tests.ui.fake_tunes import FakeTunes
 from ui.core import DEFAULT, Core
 from ui.options import Options
 
@@ -108,7 +109,7 @@ def base(name: str, *docs: Document, skipped: Sequence[Skipped] = ()) -> FakeBas
     return FakeBase(name, FakeGeneration({d.key: d for d in docs}, list(skipped)), [Source("notes", "/somewhere/notes")])
 
 
-class FakeCore(FakeModels, Core):
+class FakeCore(FakeModels, FakeTunes, Core):
     """A core over FakeBases, with real conversations. `pause` seconds lie between two words of an answer."""
 
     def __init__(
@@ -208,7 +209,7 @@ class FakeCore(FakeModels, Core):
     def job(self, id_: str) -> Job | None:
         return next((job for job in self.fake_jobs if job.id == id_), None)
 
-    def pause(self, job: str) -> None:
+    def pause_job(self, job: str) -> None:
         self.fake_jobs = [_with_state(one, "paused") if one.id == job else one for one in self.fake_jobs]
 
     def rerun(self, job: str) -> Job:

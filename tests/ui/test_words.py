@@ -39,7 +39,8 @@ def test_every_key_that_is_used_is_there_and_the_other_way_round() -> None:
     # Put together from a code.
     made = ("why.", "reason.", "stage.", "job.", "unit.", "dialog.", "metric.", "slice.", "fault.", "evaluate.filter.", "tab.",
             *(f"models.{part}." for part in ("fact", "kind", "step", "swap", "use", "check", "device")),
-            *(f"tune.{part}." for part in ("state", "said", "fault", "part", "change", "schedule", "warning", "language", "source")),
+            *(f"tune.{part}."
+              for part in ("state", "said", "fault", "part", "change", "schedule", "warning", "language", "source")),
             "tool.state.", "tool.why.")  # fmt: skip
     fields = {f"tune.{name}{end}" for name in Recipe.__dataclass_fields__ for end in ("", ".about")}
     assert {key for key in WORDS if not key.startswith(made)} <= used | fields | {"tune.before", "tune.after"}
