@@ -123,8 +123,8 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
         SettingsError: see Address.check.
     """
     address.check()
+    os.environ["GRADIO_TEMP_DIR"] = str(core.settings.data_base / "tmp")  # for what a browser sends; components read it when made
     blocks = build(core, logout=address.login is not None)
-    os.environ["GRADIO_TEMP_DIR"] = str(core.settings.data_base / "tmp")  # where it puts what a browser sends
     hosts = None if address.public else {*LOCAL_NAMES, address.host}
 
     def user(request: Request) -> str | None:

@@ -129,12 +129,12 @@ class Core(ModelCore, TuneCore):
         """Evaluation jobs of a knowledge base, newest first."""
         return jobs.list_jobs(self.settings, "eval", name)
 
-    def evaluate(self, name: str, questions: str) -> kb.Job:
-        """Ask a knowledge base the question set `questions`; the job that runs already, if one does."""
+    def evaluate(self, name: str, questions: str, model: str) -> kb.Job:
+        """Ask a knowledge base the question set `questions`, `model` answering; the job that runs already, if one does."""
         from eval import evaluate_job, find_set
 
         self.base(name)
-        return evaluate_job(self.settings, name, find_set(self.settings, questions).path)
+        return evaluate_job(self.settings, name, find_set(self.settings, questions).path, model)
 
     def question_sets(self) -> "list[QuestionSet]":
         from eval import list_sets

@@ -1,5 +1,6 @@
 """What can answer, as the page names it: quotations, the server of the settings, models."""
 
+from kb import KBError
 from ui.core import Core
 from ui.options import LIVE
 from ui.words import Words
@@ -13,6 +14,13 @@ def title(words: Words, core: Core, name: str) -> str:
 def answered_by(core: Core, name: str) -> str:
     """The model behind the entry `name` (LIVE: the live one); empty where answers are quotations."""
     return core.model_called(name or core.live_model())
+
+
+def known(words: Words, core: Core, name: object) -> str:
+    """`name`, if something is called so or it is LIVE; raises KBError for what the page does not offer."""
+    if name != LIVE and name not in core.model_names():
+        raise KBError(words("options.gone"))
+    return str(name)
 
 
 def choices(words: Words, core: Core, *, live: bool) -> list[tuple[str, str]]:

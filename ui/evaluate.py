@@ -8,8 +8,10 @@ from kb import Job, KBError
 from ui import job_card
 from ui.board import board
 from ui.core import GUIDE, Core
+from ui.entries import choices, known
 from ui.job_tab import JobButtons
 from ui.notice import inform, warn
+from ui.options import LIVE
 from ui.question_sets import QuestionSets
 from ui.render import carry, el
 from ui.results import Results, View
@@ -39,14 +41,13 @@ class EvaluateTab:
             first = gr.Button(words("evaluate.first"), variant="primary", visible=False, elem_id="eval-first")
             with gr.Row(elem_id="eval-run", elem_classes="eval-row"):
                 sets = gr.Dropdown([], label=words("evaluate.set"), filterable=False, elem_id="eval-set")
-                answers = self.core.model or words("evaluate.quotes")
-                gr.Dropdown([answers], value=answers, label=words("evaluate.answers"), filterable=False, elem_id="eval-answers")
+                answers = gr.Dropdown([], label=words("evaluate.answers"), filterable=False, elem_id="eval-answers")
                 go = gr.Button(words("evaluate.run"), elem_id="eval-go", variant="primary", scale=0)
             job = board(elem_id="eval-job")
             self.sets.build(kb, sets)
-            self.view = self.results.build(value, [kb, head, first, sets, go, job, seen, timer])
+            self.view = self.results.build(value, [kb, head, first, sets, answers, go, job, seen, timer])
         first.click(self.run_first, None, self.view, **_HERE)
-        go.click(self.run, [kb, sets], self.view, **_HERE)
+        go.click(self.run, [kb, sets, answers], self.view, **_HERE)
         self.buttons.build(value, [kb], self.view, lambda kb: self._job_view(self._job(kb)))
         timer.tick(self.tick, [kb, seen], self.view, **_HERE)
         kb.change(self.refresh, [kb], self.view, **_HERE)
@@ -64,8 +65,8 @@ class EvaluateTab:
             return self._whole(kb)
         return self._job_view(job)
 
-    def run(self, kb: str | None, questions: str | None) -> View:
-        """Ask a knowledge base the questions of a set, as a job; while one runs, that is the one that is shown."""
+    def run(self, kb: str | None, questions: str | None, model: str) -> View:
+        """Put the questions of a set to a knowledge base, as a job; while one runs, that is the one that is shown."""
         if self.core.public:  # the button is there, and anyone can call this without it
             return _said(self.words("evaluate.public"))
         if not kb or not questions:
@@ -74,7 +75,7 @@ class EvaluateTab:
             running = self._job(kb)
             if running and running.alive:
                 inform(self.words("evaluate.running"))
-            self.core.evaluate(kb, questions)
+            self.core.evaluate(kb, questions, known(self.words, self.core, model))
         except KBError as error:
             return _said(str(error))
         return self._job_view(self._job(kb))._replace(
@@ -83,7 +84,7 @@ class EvaluateTab:
 
     def run_first(self) -> View:
         """The questions that came with InternKB, asked of the knowledge base about it."""
-        view = self.run(GUIDE, GUIDE)
+        view = self.run(GUIDE, GUIDE, LIVE)
         if view == View():
             return view
         return view._replace(kb=gr.Dropdown(choices=self.core.names(), value=GUIDE), sets=self.sets.choices(GUIDE))
@@ -121,6 +122,7 @@ class EvaluateTab:
             ),
             first=gr.Button(visible=fresh),
             sets=self.sets.choices(own[0].questions if own else GUIDE),
+            answers=gr.Dropdown(choices=choices(words, self.core, live=True), value=LIVE),
             go=gr.Button(interactive=not (job and job.alive), variant="secondary" if fresh else "primary"),
             job=upper.job,
             seen=upper.seen,

@@ -10,6 +10,7 @@ from kb import Job, KBError
 from ui import job_card, model_cards
 from ui.board import board
 from ui.core import Core
+from ui.entries import known
 from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.render import carry, el
@@ -178,10 +179,7 @@ class ModelsTab:
         return self._whole()._replace(**emptied)
 
     def _known(self, value: str) -> str:
-        name = unquote(value) if isinstance(value, str) else ""
-        if name not in self.core.model_names():
-            raise KBError(self.words("options.gone"))
-        return name
+        return known(self.words, self.core, unquote(value) if isinstance(value, str) else None)
 
     def _running(self) -> View:
         task, jobs = self.core.task(), self._jobs()

@@ -25,6 +25,7 @@ class View(NamedTuple):
     head: Any = SKIP
     first: Any = SKIP
     sets: Any = SKIP
+    answers: Any = SKIP
     go: Any = SKIP
     job: Any = SKIP
     seen: Any = SKIP

@@ -190,7 +190,7 @@ class FakeCore(FakeModels, FakeTunes, Core):
     def evaluations(self, name: str) -> list[Job]:
         return [job for job in self.fake_jobs if job.subject == name and job.kind == "eval"]
 
-    def evaluate(self, name: str, questions: str) -> Job:
+    def evaluate(self, name: str, questions: str, model: str) -> Job:
         self.base(name)
         find_set(self.settings, questions)
         running = [job for job in self.evaluations(name) if job.alive]

@@ -84,12 +84,12 @@ def test_a_fresh_install_says_what_the_tab_is_for(core: FakeCore, tab: EvaluateT
 
 
 def test_a_run_is_a_job_that_is_followed_to_its_report(core: FakeCore, tab: EvaluateTab) -> None:
-    view = tab.run("default", "guide")
+    view = tab.run("default", "guide", "")
     assert "Asking the questions" in view.job
     assert "3 / 40 questions" in view.job
     assert "#confirm:cancel-evaluate:" in view.job
     assert (view.timer.active, view.go.interactive) == (True, False)
-    again = tab.run("default", "guide")
+    again = tab.run("default", "guide", "")
     assert again.seen == view.seen
     assert len(core.fake_jobs) == 1, "a second click shows the first"
     assert "逐题提问" in EvaluateTab(core, ZH).refresh("default").job, "found again after a reload"
@@ -104,7 +104,7 @@ def test_a_run_is_a_job_that_is_followed_to_its_report(core: FakeCore, tab: Eval
 
 
 def test_cancel(core: FakeCore, tab: EvaluateTab) -> None:
-    tab.run("default", "guide")
+    tab.run("default", "guide", "")
     assert tab.buttons.press("cancel", core.fake_jobs[0].id)
     assert "Cancelled" in tab.refresh("default").job
 
@@ -113,7 +113,8 @@ def test_cancel(core: FakeCore, tab: EvaluateTab) -> None:
 @pytest.mark.parametrize("questions", ["", None, "unknown", "../guide", "\x00"])
 def test_only_what_is_there_is_run(core: FakeCore, tab: EvaluateTab, kb: Any, questions: Any) -> None:
     with pytest.warns(UserWarning):
-        assert tab.run(kb, questions) == View()
+        assert tab.run(kb, questions, "") == View()
+        assert tab.run("default", "guide", "unknown") == View()
     assert core.fake_jobs == []
 
 
@@ -121,7 +122,7 @@ def test_a_public_page_runs_saves_and_cancels_nothing_even_if_asked_directly(tmp
     core = a_core(tmp_path, public=True)
     tab, sets = EvaluateTab(core, EN), QuestionSets(core, EN)
     core.fake_jobs = [a_job("running", kind="eval")]
-    for call in (lambda: tab.run("default", "guide"), tab.run_first):
+    for call in (lambda: tab.run("default", "guide", ""), tab.run_first):
         with pytest.warns(UserWarning, match="python -m eval"):
             assert call() == View()
     with pytest.warns(UserWarning, match="tasks are not changed here"):
