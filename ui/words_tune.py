@@ -252,7 +252,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "stage.train": ("Training", "训练"),
     "stage.adapter": ("Taking out what was learned", "提取所学内容"),
     "stage.merge.merge": ("Merging", "合并"),
-    "stage.hash": ("Noting the files", "登记文件"),
     "stage.compare": ("Asking both models", "向两个模型提问"),
     "unit.iterations": ("iterations", "步"),
     "unit.prompts": ("prompts", "个问题"),
