@@ -1,5 +1,6 @@
 """A job as a card: what it does, how far it is, how long it will take, its log, and what can be done about it."""
 
+import re
 import time
 
 from kb import Job, Progress
@@ -7,6 +8,7 @@ from ui.render import Child, Html, el, icon, link
 from ui.words import WORDS, Words
 
 LOG_LINES = 40
+_COMMAND = re.compile(r"\A[a-z]+: ")  # which command says it
 _AGAIN = ("failed", "cancelled", "lost")  # paused ones are resumed
 
 
@@ -51,7 +53,7 @@ def _why(words: Words, job: Job, log: str) -> Html | None:
         return None
     if job.signal:
         return el("p", words("job.killed", signal=job.signal), class_="failure")
-    said = log.rpartition("\n")[2].strip()
+    said = _COMMAND.sub("", log.rpartition("\n")[2].strip())
     return el("p", said, class_="failure") if said else None
 
 

@@ -188,7 +188,8 @@ class TuneTab:
     def _running(self, job: Any) -> Drawn:
         tool, installing = self.core.tool(), next(iter(self.core.tool_jobs()), None)
         card = self.tools.card(installing) if installing and tools_row.shown(installing, tool) else None
-        alive = self.training.alive(job) or bool(installing and installing.alive)
+        alive = self.training.alive(job) or tool.state == "installing"
+        alive = alive or bool(installing and installing.alive)
         return {
             "tool": carry(tools_row.row(self.words, tool, card, fixed=self.core.public)),
             "seen": f"{self.training.mark(job)} {job_card.mark(installing)} {tool.state}",

@@ -16,12 +16,13 @@ _FEW = 2
 _HASH = 12  # characters of a hash that are shown
 
 
-def state(words: Words, tune: "Tune", *, busy: bool, ready: bool, fixed: bool) -> Html:
-    """Where it stands, and what can be done. `busy`: a job of it runs; `ready`: the tool is there."""
+def state(words: Words, tune: "Tune", *, busy: bool, ready: bool, fixed: bool, told: bool) -> Html:
+    """Where it stands, and what can be done. `busy`: a job of it runs; `ready`: the tool is there;
+    `told`: the card of its job says why it failed."""
     stands = "running" if busy else tune.state
     said = words(f"tune.said.{stands}", done=f"{tune.iteration:,}", total=f"{tune.total:,}")
     changed = el("p", words("tune.said.changed"), class_="minor") if tune.changed and not busy else None
-    error = el("p", icon("warning"), el("span", tune.error), class_="failure") if tune.error and not busy else None
+    error = el("p", icon("warning"), el("span", tune.error), class_="failure") if tune.error and not (busy or told) else None
     needed = el("p", words("tool.needed"), class_="minor") if not ready and not busy else None
     acts = el("div", _acts(words, tune), class_="acts") if not (fixed or busy) and ready else None
     return el("div", el("p", said), changed, error, needed, acts, class_="train-state")

@@ -131,6 +131,8 @@ class RecipePart(Part):
             nonlocal view
             before = self.core.tune(chosen).recipe
             recipe = replace(before, **_read(values))
+            if recipe.base and recipe.base not in (before.base, *self.core.teachable()):
+                raise KBError(self.words("tune.nobase"))
             if found := recipe.faults():
                 view = View()._replace(**self._faults(found))
             elif recipe != before:

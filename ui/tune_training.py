@@ -65,13 +65,12 @@ class Training(Part):
     def live(self, name: str, job: Job | None) -> Drawn:
         """What moves while something runs."""
         task = self.core.task()
-        title = self.words("tune.state.running")
         samples = self._or_none(lambda: self.core.samples(name)) or []
         return {
             "job": carry(self.buttons.card(job)) if job and (job.alive or job.state != "done") else "",
             "curves": carry(tune_progress.curves(self.words, self._or_none(lambda: self.core.curves(name)) or [])),
             "samples": carry(tune_progress.samples(self.words, samples)),
-            "task": carry(model_cards.task(self.words, task)) if task and title else "",
+            "task": carry(model_cards.task(self.words, task)) if task else "",
         }
 
     def draw(self, tune: Any, job: Job | None) -> Drawn:
@@ -82,8 +81,9 @@ class Training(Part):
         free = not (fixed or busy or (task and task.alive))
         pairs = self._or_none(lambda: self.core.pairs(tune.name)) or []
         can_merge = bool(tune.checkpoints) and not tune.changed and ready and not busy and not fixed
+        told = bool(job and job.state == "failed")
         return self.live(tune.name, job) | {
-            "state": carry(tune_progress.state(self.words, tune, busy=busy, ready=ready, fixed=fixed)),
+            "state": carry(tune_progress.state(self.words, tune, busy=busy, ready=ready, fixed=fixed, told=told)),
             "result": carry(tune_progress.result(self.words, tune, cards, pairs, self.core.live_model(), free=free)),
             "merging": gr.Row(visible=can_merge),
             "merge_as": gr.Textbox(placeholder=self.free_name(tune.name)),

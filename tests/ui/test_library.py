@@ -115,6 +115,7 @@ def test_a_job_that_can_be_paused_and_one_that_waits() -> None:
     assert "#" not in job_card.card(EN, running, "tune", fixed=True)
     killed = job_card.card(EN, replace(running, state="failed", code=137), "tune")
     assert "signal 9" in killed
+    assert '<p class="failure">embedding 340' in job_card.card(EN, replace(running, state="failed", code=1), "tune")
 
 
 @pytest.mark.parametrize("kb", ["empty", "unknown", "", None, "../../x"])

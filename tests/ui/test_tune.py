@@ -215,6 +215,8 @@ def test_a_fault_stands_below_its_row_and_is_not_kept(core: FakeCore) -> None:
         assert view.faults_data == ""
         assert view.plan is SKIP
     assert core.tune(NAME).recipe == RECIPE
+    with pytest.warns(UserWarning, match="base model"):
+        assert TuneTab(core, EN).recipe.look(NAME, *fields(base="../tiny")) == View()
     kept = TuneTab(core, EN).recipe.look(NAME, *fields(rank=8, lr=1e-3, prompts=" 你好 \n\n你是谁"))
     assert (kept.faults_model, kept.rank) == ("", SKIP)
     recipe = core.tune(NAME).recipe
