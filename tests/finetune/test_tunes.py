@@ -107,6 +107,7 @@ def test_train_then_merge(settings: kb.Settings, tune: tunes.Tune) -> None:
     card = steps.merge(settings, "自我", "小助手")
     assert (card.origin, card.made_from, card.how["tune"], card.how["iteration"]) == ("merge", ("tiny",), "自我", 60)
     assert card.how["data_sha256"] == done.sha256
+    assert card.system == ""  # it was taught without one, and is talked to without one
     base = settings.data_base / "models" / "tiny"
     merged = settings.data_base / "models" / "小助手"
     assert {path.name for path in merged.iterdir()} == {path.name for path in base.iterdir()}
