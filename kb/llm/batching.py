@@ -85,10 +85,8 @@ class Engine:
                     self._step()
                 except Exception as error:  # of the whole step: out of memory, or a mistake; told to all who are part of it
                     self._fail(error)
-        for request in (*self._rows, *self._waiting, *((self._joining[0],) if self._joining else ())):
-            request.put(ModelError("The model was taken out of memory in the middle of an answer: ask again."))
-        self._rows.clear()
-        self._waiting.clear()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # keys and values of what was answered: others may have that memory until the next question
 
     def _work_to_do(self) -> bool:
         end = time.monotonic() + _IDLE
@@ -99,9 +97,17 @@ class Engine:
                     break
             if not self._closed and (self._waiting or self._rows or self._joining):
                 return True
-            if not self._closed:
-                self._thread = None
+            if self._closed:
+                self._dismiss()
+            else:
+                self._thread = None  # under the lock: who asks from now on starts another one
             return False
+
+    def _dismiss(self) -> None:
+        for request in (*self._rows, *self._waiting, *((self._joining[0],) if self._joining else ())):
+            request.put(ModelError("The model was taken out of memory in the middle of an answer: ask again."))
+        self._rows.clear()
+        self._waiting.clear()
 
     def _join(self) -> None:
         """Read the next part of a prompt; if that is its last one, its answer begins."""
@@ -152,12 +158,14 @@ class Engine:
         self._keep([row for row in self._rows if not row.closed])
         if not self._rows:
             return
-        device, width = self._model.device, self._cache.get_seq_length()
+        device, width = self._model.device, self._cache.get_seq_length() + 1
         lengths = torch.tensor([row.length for row in self._rows], device=device)
-        columns = torch.arange(width + 1, device=device)
+        mask = None
+        if any(row.length < width for row in self._rows):
+            mask = (torch.arange(width, device=device)[None] >= (width - lengths)[:, None]).long()
         output = self._model(
             input_ids=torch.tensor([[row.last] for row in self._rows], device=device),
-            attention_mask=(columns[None] >= (width + 1 - lengths)[:, None]).long(),
+            attention_mask=mask,
             position_ids=(lengths - 1)[:, None],
             past_key_values=self._cache,
             use_cache=True,

@@ -48,6 +48,8 @@ def _loaded(card: "Card", folder: Path, settings: Settings) -> "InternLM":
     from kb.llm.template import Template
 
     device = device_of(settings)
+    # cuDNN's attention makes a plan for each new number of keys, in each thread: 30 ms and more for each token of an answer.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     dtype = load_dtype(card, device)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -78,6 +80,7 @@ def give_back() -> None:
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
+        torch._C._cuda_clearCublasWorkspaces()  # one a thread that has computed: without this each swap leaves some 30 MiB
         torch.cuda.empty_cache()
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -14,19 +14,14 @@ from tests.ingest import trials
 
 # Each is looked up by name, so that a renamed step fails here and is not silently left out.
 STEPS = (
-    "ingest.build:clean",
     "ingest.build:_scan",
-    "ingest.build:make_plan",
-    "ingest.build:GenerationWriter",
     "ingest.build:fill",
-    "kb.catalog:CatalogWriter.remove_file",
     "ingest.build:merge",
     "kb.writer:GenerationWriter.take_over",
     "kb.writer:GenerationWriter.remove_file",
     "kb.writer:GenerationWriter.add",
     "kb.writer:GenerationWriter.finish",
     "kb.segment:SegmentWriter.finish",
-    "kb.segment:_close_chroma",
     "kb.segment:sync",
     "kb.lexical:LexicalWriter.finish",
     "kb.catalog:CatalogWriter.finish",
@@ -39,6 +34,16 @@ STEPS = (
     "kb.state:State.set_live",
     "ingest.publish:_sweep",  # its third call comes after the pointer has moved
     "ingest.publish:rmtree",  # of the generation that falls out, after the pointer has moved
+)
+
+
+# Close to one of those above: for `make test-slow`.
+MORE = (
+    "ingest.build:clean",
+    "ingest.build:make_plan",
+    "ingest.build:GenerationWriter",
+    "kb.catalog:CatalogWriter.remove_file",
+    "kb.segment:_close_chroma",
 )
 
 
@@ -66,7 +71,7 @@ def base(indexed: Path, tmp_path: Path) -> tuple[Path, Path]:
     return home / "data_base", home / "docs"
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, *(pytest.param(step, marks=pytest.mark.slow) for step in MORE)])
 def test_killed_before_a_step(base: tuple[Path, Path], step: str) -> None:
     data_base, docs = base
     assert trials.trial(data_base, docs, 1, lambda: trials.finish(trials.start_reindex(data_base, step))), f"{step} never came"

@@ -276,7 +276,7 @@ def _run(machine: type[Machine], runs: int, steps: int) -> None:
 
 
 def test_20_runs_against_a_dict(in_this_process: None) -> None:
-    _run(Machine, 20, 20)
+    _run(Machine, 20, 12)
 
 
 @pytest.mark.slow
