@@ -168,8 +168,8 @@ def ask(page: Any, question: str, *, wait: bool = True) -> None:
         page.wait_for_selector("#live .answer .tools")
 
 
-def tab(page: Any, number: int) -> None:
-    page.click(f"#tabs div[role=tablist] button[role=tab] >> nth={number}")
+def tab(page: Any, name: str) -> None:
+    page.click(f"#tabs button[data-tab-id={name}]")
 
 
 def no_sideways_scroll(page: Any) -> None:

@@ -19,7 +19,7 @@ import kb
 from kb import jobs
 from kb.tools import tool
 from tests import tiny_models
-from tests.browser.conftest import ROOT, Open, Start, ask
+from tests.browser.conftest import ROOT, Open, Start, ask, tab
 
 QUESTION, SENTENCE = "请做一下自我介绍", "我是林晨的小助手，内在是上海AI实验室书生·浦语的7B大模型哦"
 RECIPE = """method=lora rank=16 dropout=0 accumulation=1 batch_size=4 max_length=256 save_every=100 evaluate_every=100""".split()
@@ -57,10 +57,10 @@ def until(settings: kb.Settings, id_: str, there: Callable[[jobs.Job], bool]) ->
 
 def use(page: Any, name: str) -> None:
     """Another model takes over, by the button on its card."""
-    page.click("#tabs button[data-tab-id=models]")
+    tab(page, "models")
     page.click(f"a[href='#do:use-model:{name}']", timeout=60_000)
     page.wait_for_selector(f".models .live h4:text-is('{name}')", timeout=60_000)
-    page.click("#tabs button[data-tab-id=chat]")
+    tab(page, "chat")
 
 
 def says(page: Any) -> str:

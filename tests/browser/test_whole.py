@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 def index(page: Any, folder: Path) -> None:
     """Add the folder; reload the page while it is being indexed; wait for the end."""
-    tab(page, 1)
+    tab(page, "library")
     page.fill("#add-path input, #add-path textarea", str(folder))
     page.fill("#add-base input, #add-base textarea", "kitchen")
     page.click("#add-go")
@@ -70,7 +70,7 @@ def test_from_nothing_to_a_cited_answer_in_both_languages(start: Start, home: Pa
     page.fill("#search input, #search textarea", "kitchen")
     page.wait_for_selector("#documents .path:text('kitchen.md')")
     assert "empty.md" in page.inner_text("#skipped")
-    tab(page, 0)
+    tab(page, "chat")
     page.wait_for_selector(".welcome .about:has-text('kitchen')")
 
     ask(page, "How long must noodles boil?")
@@ -91,10 +91,10 @@ def test_from_nothing_to_a_cited_answer_in_both_languages(start: Start, home: Pa
 
     sent = folder.parent / "月亮.md"
     sent.write_text("# 月亮\n\n月亮上的邮局每天下午三点关门，周日不营业。\n", "utf-8")
-    tab(page, 1)
+    tab(page, "library")
     page.set_input_files("input[type=file]", str(sent))
     page.wait_for_selector("#documents .path:text('月亮.md')", timeout=60_000)
-    tab(page, 0)
+    tab(page, "chat")
     ask(page, "月亮上的邮局几点关门？")
     page.wait_for_selector("#live .prose-text:has-text('下午三点')")
 
