@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from finetune.planning import Plan, config_text, plan
     from finetune.progress import Point, Sample, curves, samples
     from finetune.recipe import Recipe, Schedule
+    from finetune.remark import Remark
     from finetune.sources import from_base, from_feedback, introduction
     from finetune.steps import merge, train
     from finetune.tunes import (
@@ -43,6 +44,7 @@ _NAMES = {
     "finetune.planning": "Plan config_text plan",
     "finetune.progress": "Point Sample curves samples",
     "finetune.recipe": "Recipe Schedule",
+    "finetune.remark": "Remark",
     "finetune.steps": "merge train",
     "finetune.sources": "from_base from_feedback introduction",
     "finetune.tunes": "Checkpoint Tune add_examples change_example delete_example get_tune list_tunes new_tune "
@@ -62,6 +64,7 @@ __all__ = [
     "Point",
     "Problem",
     "Recipe",
+    "Remark",
     "Sample",
     "Schedule",
     "Tune",

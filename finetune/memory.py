@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from finetune.device import Device, device, free_bytes
 from finetune.recipe import Recipe
+from finetune.remark import Remark
 from finetune.shape import Shape, shape_of
 from kb.models import get_model, model_folder
 from kb.settings import Settings
@@ -28,6 +29,8 @@ _WHAT = {
     "context": "CUDA context, or the process",
 }
 
+_NO_ADVICE = Remark("", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -42,7 +45,7 @@ class Part:
 class Estimate:
     """`device`: the card's name or "RAM"; `available` of its bytes are free. `fits` None: the model's shape is not known.
 
-    `advice`: what to lower where it does not fit, a sentence.
+    `advice`: what to change where it does not fit; the values of its `change` are fields of the recipe.
     """
 
     parts: tuple[Part, ...]
@@ -50,7 +53,7 @@ class Estimate:
     device: str
     available: int
     fits: bool | None
-    advice: str
+    advice: Remark
 
 
 def estimate(settings: Settings, recipe: Recipe, on: Device | None = None) -> Estimate:
@@ -60,10 +63,10 @@ def estimate(settings: Settings, recipe: Recipe, on: Device | None = None) -> Es
     shape = shape_of(model_folder(settings, recipe.base))
     available = free_bytes(on)
     if shape is None:
-        return Estimate((), 0, on.name, available, None, "")
+        return Estimate((), 0, on.name, available, None, _NO_ADVICE)
     parts = parts_of(shape, recipe, on)
     total = sum(part.bytes for part in parts)
-    return Estimate(parts, total, on.name, available, total <= available, "" if total <= available else _advice(recipe))
+    return Estimate(parts, total, on.name, available, total <= available, _NO_ADVICE if total <= available else _advice(recipe))
 
 
 def parts_of(shape: Shape, recipe: Recipe, on: Device) -> tuple[Part, ...]:
@@ -104,13 +107,16 @@ def _layer(shape: Shape, tokens: int, small: int) -> int:
     return tokens * kept + small * max(a * b for a, b in shape.matrices)
 
 
-def _advice(recipe: Recipe) -> str:
-    lower = [
-        "the batch size" if recipe.batch_size > 1 else "",
-        "the length" if recipe.max_length > 512 else "",
-        "the rank" if recipe.rank > 16 else "",
-    ]
-    said = " or ".join(filter(None, lower))
+def _advice(recipe: Recipe) -> Remark:
+    lower = {
+        "batch_size": "the batch size" if recipe.batch_size > 1 else "",
+        "max_length": "the length" if recipe.max_length > 512 else "",
+        "rank": "the rank" if recipe.rank > 16 else "",
+    }
+    fields = tuple(field for field, what in lower.items() if what)
+    said = " or ".join(filter(None, lower.values()))
     if recipe.method == "lora":
-        return "Use qlora" + (f", or lower {said}." if said else ", or a smaller base model.")
-    return f"Lower {said}, or use a smaller base model." if said else "Use a smaller base model."
+        sentence = "Use qlora" + (f", or lower {said}." if said else ", or a smaller base model.")
+        return Remark(sentence, "change", change=("method", *(fields or ("base",))))
+    sentence = f"Lower {said}, or use a smaller base model." if said else "Use a smaller base model."
+    return Remark(sentence, "change", change=(*fields, "base"))

@@ -10,6 +10,7 @@ from finetune.device import device
 from finetune.lengths import Lengths, measure
 from finetune.memory import Estimate, estimate
 from finetune.recipe import Recipe, Schedule
+from finetune.remark import Remark
 from finetune.templates import Template, derived, template
 from finetune.tunes import DATA, get_tune, read_tune_examples
 from kb.errors import TuneError
@@ -32,7 +33,7 @@ class Plan:
     config: str
     written: str
     commands: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Remark, ...]
 
 
 def plan(settings: Settings, name: str, recipe: Recipe | None = None) -> Plan:
@@ -90,23 +91,28 @@ def template_of(settings: Settings, base: str) -> Template:
 
 def _warnings(
     recipe: Recipe, card: Card, lengths: Lengths, schedule: Schedule, memory: Estimate, unfinished: int
-) -> list[str]:  # fmt: skip
-    found = []
+) -> list[Remark]:  # fmt: skip
+    found: list[Remark] = []
     if unfinished:
-        found.append(f"{unfinished} rows have no answer yet and are left out.")
+        found.append(Remark(f"{unfinished} rows have no answer yet and are left out.", "unfinished", count=unfinished))
     if lengths.cut:
-        found.append(
+        sentence = (
             f"{lengths.cut} of {lengths.examples} examples are longer than {recipe.max_length} tokens and lose their end "
             f"(the longest has {lengths.longest})."
         )
+        found.append(Remark(sentence, "cut", cut=lengths.cut, count=lengths.examples, most=recipe.max_length,
+                            longest=lengths.longest))  # fmt: skip
     if card.context and recipe.max_length > card.context:
-        found.append(f"The length is {recipe.max_length} tokens, but {card.name!r} was made for {card.context}.")
+        sentence = f"The length is {recipe.max_length} tokens, but {card.name!r} was made for {card.context}."
+        found.append(Remark(sentence, "context", length=recipe.max_length, model=card.name, context=card.context))
     if schedule.steps < _FEW_STEPS:
-        found.append(
+        sentence = (
             f"The optimizer takes only {schedule.steps} steps ({schedule.total} iterations, {recipe.accumulation} a step): "
             "lower the accumulation, or train for longer."
         )
+        found.append(Remark(sentence, "steps", steps=schedule.steps, total=schedule.total, a_step=recipe.accumulation))
     if memory.fits is False:
         needs, free = memory.total / 1e9, memory.available / 1e9
-        found.append(f"It needs about {needs:.1f} GB, and {free:.1f} GB of {memory.device} are free. {memory.advice}")
+        sentence = f"It needs about {needs:.1f} GB, and {free:.1f} GB of {memory.device} are free. {memory.advice}"
+        found.append(Remark(sentence, "memory"))
     return found

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from finetune.lengths import Lengths
+from finetune.remark import Remark
 
 Method = Literal["lora", "qlora"]
 LEAST_WARMUP = 2  # iterations: with fewer the learning rate stays at 1e-5 of what was asked, and nothing says so
@@ -39,21 +40,28 @@ class Recipe:
     seed: int = 0
     config_text: str = ""
 
-    def faults(self) -> dict[str, str]:
+    def faults(self) -> dict[str, Remark]:
         """Field → the sentence that says what is wrong with it; empty: the recipe can be used."""
         found = {
-            name: f"{what} is {getattr(self, name)}: it must be from {least:g} to {most:g}."
+            name: Remark(
+                f"{what} is {getattr(self, name)}: it must be from {least:g} to {most:g}.",
+                "range",
+                name=name,
+                value=getattr(self, name),
+                least=f"{least:g}",
+                most=f"{most:g}",
+            )
             for name, (what, least, most) in _LIMITS.items()
             if not least <= getattr(self, name) <= most  # nan is in no range
         }
         if not self.base:
-            found["base"] = "No base model: choose one of those that are here."
+            found["base"] = Remark("No base model: choose one of those that are here.", "base")
         if self.method not in get_args(Method):
-            found["method"] = f"The method is {self.method!r}: it must be lora or qlora."
+            found["method"] = Remark(f"The method is {self.method!r}: it must be lora or qlora.", "method")
         if not self.iterations and self.epochs <= 0:
-            found["epochs"] = "The number of epochs is 0, and so is the number of iterations: give one of them."
+            found["epochs"] = Remark("The number of epochs is 0, and so is the number of iterations: give one of them.", "epochs")
         if len(self.prompts) > 20 or not all(prompt.strip() for prompt in self.prompts):
-            found["prompts"] = "The evaluation prompts must be at most 20, none of them empty."
+            found["prompts"] = Remark("The evaluation prompts must be at most 20, none of them empty.", "prompts")
         return found
 
     def as_json(self) -> dict[str, Any]:

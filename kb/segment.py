@@ -13,7 +13,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,20 @@ def _close_chroma(client: Any) -> None:
         client.close()
 
 
+@cache
+def _closer() -> SimpleQueue[Any]:
+    """Clients put here are closed by a thread of their own. The garbage collector may run while this thread holds the lock, or
+    Chroma its own: what it calls must not wait for either."""
+    clients: SimpleQueue[Any] = SimpleQueue()
+
+    def close() -> None:
+        while True:
+            _close_chroma(clients.get())
+
+    threading.Thread(target=close, name="close-segments", daemon=True).start()
+    return clients
+
+
 class Tables:
     """An SQLite file that nobody writes any more; one connection behind a lock, since every read takes microseconds.
 
@@ -112,7 +128,7 @@ class Segment(Tables):
             if self._vectors is None:
                 client = _open_chroma(self.folder)
                 # Also when the last generation that holds this segment lets go.
-                weakref.finalize(self, _close_chroma, client)
+                weakref.finalize(self, _closer().put, client)
                 self._vectors = client.get_collection(COLLECTION)
             return self._vectors
 

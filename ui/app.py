@@ -20,6 +20,7 @@ from ui.library import LibraryTab
 from ui.models import ModelsTab
 from ui.render import Html, el, icon, link
 from ui.theme import Theme
+from ui.tune import TuneTab
 from ui.web import PAGES, USER_KEY, Door
 from ui.words import Language, Words
 
@@ -45,7 +46,7 @@ def build(core: Core, *, logout: bool = False) -> gr.Blocks:
 def _page(core: Core, language: Language, logout: bool) -> None:
     words = Words(language)
     chat, library, evaluate = ChatTab(core, words), LibraryTab(core, words), EvaluateTab(core, words)
-    models = ModelsTab(core, words)
+    models, tune = ModelsTab(core, words), TuneTab(core, words)
     compare = CompareTab(core, words, chat.handlers.citations.asides)
     here: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.Navbar(visible=False)
@@ -71,6 +72,8 @@ def _page(core: Core, language: Language, logout: bool) -> None:
             library.build(kb, value)
         with gr.Tab(words("tab.models"), id="models") as models_tab:
             models.build(value)
+        with gr.Tab(words("tab.tune"), id="tune") as tune_tab:
+            tune.build(kb, value)
         with gr.Tab(words("tab.evaluate"), id="evaluate") as evaluate_tab:
             evaluate.build(kb, value)
 
@@ -86,6 +89,7 @@ def _page(core: Core, language: Language, logout: bool) -> None:
     evaluate_tab.select(evaluate.refresh, [kb], evaluate.view, **here)
     compare_tab.select(compare.refresh, compare.view[:4], compare.view, **here)
     models_tab.select(models.refresh, None, models.view, **here)
+    tune_tab.select(tune.refresh, [tune.chosen], tune.outputs, **here)
     chat_tab.select(chat.handlers.refresh, [chat.view[0], kb], chat.view, **here)
     options = chat.options
     gr.on([root.load, chat_tab.select], options.refresh, [options.model, options.how], [options.model, options.line], **here)
@@ -144,7 +148,7 @@ def launch(core: Core, address: Address, *, block: bool = True) -> gr.Blocks:
         theme=Theme(),
         max_file_size=1 if address.public else MAX_UPLOAD,
         blocked_paths=[
-            str(core.settings.data_base / own) for own in ("kbs", "models", "jobs", "runs", "questions", "state.db")
+            str(core.settings.data_base / own) for own in ("kbs", "models", "jobs", "runs", "questions", "tunes", "state.db")
         ],  # all but tmp/
         allowed_paths=[],
         favicon_path=str(STATIC / "favicon.svg"),

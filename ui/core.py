@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import kb
 from kb import jobs
 from kb.records import Event, Sampling, Source, Turn
+from ui.core_tune import TuneCore
 from ui.model_core import ModelCore
 from ui.options import Options
 
@@ -22,7 +23,7 @@ DEFAULT = Options()
 GUIDE = "guide"  # the knowledge base about InternKB itself, made at a start without any other
 
 
-class Core(ModelCore):
+class Core(ModelCore, TuneCore):
     """One app's view of the knowledge bases. `public`: the page can be reached from other computers."""
 
     def __init__(self, settings: kb.Settings, *, public: bool = False, first: str | None = None) -> None:
@@ -75,8 +76,23 @@ class Core(ModelCore):
         """Index jobs of a knowledge base, newest first."""
         return jobs.list_jobs(self.settings, "ingest", name)
 
+    def job(self, id_: str) -> kb.Job | None:
+        """A job of any kind; None for an id that is not there."""
+        try:
+            return jobs.get(self.settings, id_)
+        except kb.KBError:
+            return None
+
     def cancel(self, job: str) -> None:
         jobs.cancel(self.settings, job)
+
+    def pause_job(self, job: str) -> None:
+        """Raises KBError where it cannot be paused."""
+        jobs.pause(self.settings, job)
+
+    def rerun(self, job: str) -> kb.Job:
+        """Start again what a job that has ended was asked."""
+        return jobs.rerun(self.settings, job)
 
     def reindex(self, name: str) -> kb.Job:
         import ingest

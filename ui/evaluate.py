@@ -8,6 +8,7 @@ from kb import Job, KBError
 from ui import job_card
 from ui.board import board
 from ui.core import GUIDE, Core
+from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.question_sets import QuestionSets
 from ui.render import carry, el
@@ -24,6 +25,7 @@ class EvaluateTab:
     def __init__(self, core: Core, words: Words) -> None:
         self.core = core
         self.words = words
+        self.buttons = JobButtons(core, words, "evaluate", "eval")
         self.sets = QuestionSets(core, words)
         self.results = Results(core, words)
 
@@ -45,7 +47,7 @@ class EvaluateTab:
             self.view = self.results.build(value, [kb, head, first, sets, go, job, seen, timer])
         first.click(self.run_first, None, self.view, **_HERE)
         go.click(self.run, [kb, sets], self.view, **_HERE)
-        gr.Button(visible="hidden", elem_id="do-cancel-eval").click(self.cancel, [kb], self.view, **_HERE)
+        self.buttons.build(value, [kb], self.view, lambda kb: self._job_view(self._job(kb)))
         timer.tick(self.tick, [kb, seen], self.view, **_HERE)
         kb.change(self.refresh, [kb], self.view, **_HERE)
 
@@ -86,17 +88,6 @@ class EvaluateTab:
             return view
         return view._replace(kb=gr.Dropdown(choices=self.core.names(), value=GUIDE), sets=self.sets.choices(GUIDE))
 
-    def cancel(self, kb: str | None) -> View:
-        """End the running evaluation; what was answered stays on disk."""
-        job = self._job(kb)
-        if self.core.public or job is None or not job.alive:
-            return _said(self.words("evaluate.public" if self.core.public else "job.gone"))
-        try:
-            self.core.cancel(job.id)
-        except KBError as error:
-            return _said(str(error))
-        return self._job_view(self._job(kb))
-
     # What several of them need
 
     def _job(self, kb: str | None) -> Job | None:
@@ -106,7 +97,7 @@ class EvaluateTab:
     def _job_view(self, job: Job | None) -> View:
         alive = bool(job and job.alive)
         return View(
-            job=carry(job_card.card(self.words, job, "cancel-eval")) if job else "",
+            job=carry(self.buttons.card(job)) if job else "",
             seen=job_card.mark(job),
             timer=gr.Timer(active=alive),
             go=gr.Button(interactive=not alive),

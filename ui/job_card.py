@@ -1,36 +1,58 @@
-"""A job as a card: what it does, how far it is, how long it will take, its log."""
+"""A job as a card: what it does, how far it is, how long it will take, its log, and what can be done about it."""
 
 import time
 
 from kb import Job, Progress
-from ui.render import Html, el, icon, link
+from ui.render import Child, Html, el, icon, link
 from ui.words import WORDS, Words
 
 LOG_LINES = 40
+_AGAIN = ("failed", "cancelled", "lost")  # paused ones are resumed
 
 
-def card(words: Words, job: Job, cancel_verb: str = "cancel-job") -> Html:
-    """Redrawn from the job's folder each time, so that it survives a reload of the page and a restart of the app."""
-    running = job.state in ("starting", "running")
-    cancel = link(f"#confirm:{cancel_verb}:{job.id}", words("job.cancel"), class_="tool cancel") if running else None
+def card(words: Words, job: Job, tab: str, *, fixed: bool = False) -> Html:
+    """Redrawn from the job's folder each time, so that it survives a reload of the page and a restart of the app.
+
+    `tab` is where its buttons lead (job_tab.py); `fixed` leaves them out.
+    """
     log = job.tail(LOG_LINES)
+    acts = None if fixed else el("span", _acts(words, job, tab), class_="job-acts")
     return el(
         "div",
-        el(
-            "div",
-            el("span", class_="pulse") if running else icon(job.state),
-            el("strong", _headline(words, job)),
-            cancel,
-            class_="job-head",
-        ),
-        bar(job.progress) if running else None,
+        el("div", _sign(job), el("strong", headline(words, job)), acts, class_="job-head"),
+        bar(job.progress) if job.state in ("starting", "running") else None,
         el("div", _figures(words, job.progress), class_="figures")
-        if running and job.progress and _counts(job.progress)
+        if job.state == "running" and job.progress and _counts(job.progress)
         else None,
+        _why(words, job, log),
         el("details", el("summary", words("job.log")), el("pre", log)) if log else None,
         class_=f"job job-{job.state}",
         id=f"job-{job.id}",
     )
+
+
+def _sign(job: Job) -> Html:
+    return el("span", class_="pulse") if job.alive else icon(job.state)
+
+
+def _acts(words: Words, job: Job, tab: str) -> list[Child]:
+    if job.alive:
+        cancel = link(f"#confirm:cancel-{tab}:{job.id}", words("job.cancel"), class_="tool cancel")
+        pause = link(f"#do:pause-{tab}:{job.id}", words("job.pause"), class_="tool pause")
+        return [pause, cancel] if job.can_pause and job.state == "running" else [cancel]
+    if job.state == "paused":
+        return [link(f"#do:again-{tab}:{job.id}", words("job.resume"), class_="tool again")]
+    return [link(f"#do:again-{tab}:{job.id}", words("job.again"), class_="tool again")] if job.state in _AGAIN else []
+
+
+def _why(words: Words, job: Job, log: str) -> Html | None:
+    """The sentence it failed with, which is the last line of its log."""
+    if job.state != "failed":
+        return None
+    if job.signal:
+        return el("p", words("job.killed", signal=job.signal), class_="failure")
+    said = log.rpartition("\n")[2].strip()
+    return el("p", said, class_="failure") if said else None
 
 
 def mark(job: Job | None) -> str:
@@ -38,9 +60,14 @@ def mark(job: Job | None) -> str:
     return f"{job.id}:{job.state}" if job else ""
 
 
-def _headline(words: Words, job: Job) -> str:
+def headline(words: Words, job: Job) -> str:
+    """What it is at, or how it ended and when."""
     if job.state == "running" and job.progress:
-        return words(f"stage.{job.progress.stage}") if f"stage.{job.progress.stage}" in WORDS else job.progress.stage
+        stage = job.progress.stage
+        known = (key for key in (f"stage.{job.kind}.{stage}", f"stage.{stage}") if key in WORDS)
+        return next((words(key) for key in known), stage)
+    if job.state == "waiting" and job.waits_for:
+        return words("job.waits", title=job.waits_for)
     said = words(f"job.{job.state}")
     if job.ended is None:
         return said

@@ -12,6 +12,7 @@ from kb.records import Source
 from ui import job_card, shelves
 from ui.board import board
 from ui.core import GUIDE, Core
+from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.render import carry, el
 from ui.words import Words
@@ -46,6 +47,7 @@ class LibraryTab:
     def __init__(self, core: Core, words: Words) -> None:
         self.core = core
         self.words = words
+        self.buttons = JobButtons(core, words, "library", "ingest")
 
     def build(self, kb: gr.Dropdown, value: gr.Textbox) -> None:
         """Draw into the present Blocks context; `kb` is the page's choice of knowledge base, `value` that of a clicked link."""
@@ -84,14 +86,12 @@ class LibraryTab:
                     filterable=False,
                 )
             skipped = board(elem_id="skipped")
-        cancel, remove, pause = (
-            gr.Button(visible="hidden", elem_id=f"do-{verb}") for verb in ("cancel-job", "remove-source", "pause-source")
-        )
+        remove, pause = (gr.Button(visible="hidden", elem_id=f"do-{verb}") for verb in ("remove-source", "pause-source"))
         self.view = [kb, totals, sources, documents, reason, skipped, job, seen, timer, index, path, name]
         index.click(self.reindex, [kb], self.view, **_HERE)
         gr.on([add.click, path.submit], self.add, [path, name, kb], self.view, **_HERE)
         upload.upload(self.upload, [upload, name, kb], self.view, **_HERE)
-        cancel.click(self.cancel, [kb], self.view, **_HERE)
+        self.buttons.build(value, [kb], self.view, lambda kb: self._job_view(self._job(kb)))
         remove.click(self.remove, [value, kb], self.view, **_HERE)
         pause.click(self.pause, [value, kb], self.view, **_HERE)
         timer.tick(self.tick, [kb, seen], self.view, **_HERE)
@@ -187,17 +187,6 @@ class LibraryTab:
             return self._said(str(error))
         return self._whole(kb)
 
-    def cancel(self, kb: str | None) -> View:
-        job = self._job(kb)
-        if job is None or not job.alive:
-            warn(self.words("job.gone"))
-            return self._whole(kb)
-        try:
-            self.core.cancel(job.id)
-        except KBError as error:
-            return self._said(str(error))
-        return self._job_view(self._job(kb))
-
     def find(self, search: str, kb: str | None) -> str:
         snapshot = self._snapshot(kb)
         return carry(shelves.documents(self.words, snapshot.documents() if snapshot else [], (search or "")[:MAX_TEXT]))
@@ -243,7 +232,7 @@ class LibraryTab:
     def _job_view(self, job: Job | None) -> View:
         alive = bool(job and job.alive)
         return View(
-            job=carry(job_card.card(self.words, job)) if job else "",
+            job=carry(self.buttons.card(job)) if job else "",
             seen=job_card.mark(job),
             timer=gr.Timer(active=alive),
             index=gr.Button(interactive=not alive),

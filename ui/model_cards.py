@@ -100,14 +100,9 @@ def _stage(words: Words, said: str) -> str:
     return next((words(f"models.swap.{step}") for start, step in _STEPS.items() if said.startswith(start)), said)
 
 
-def jobs(words: Words, every: Sequence[Job]) -> Html:
+def jobs(every: Sequence[Job], card: Callable[[Job], Html]) -> Html:
     """Models that are being added."""
-    return join(
-        *(
-            el("div", el("p", job.title, class_="job-title"), job_card.card(words, job, "cancel-model"), class_="model-job")
-            for job in every
-        )
-    )
+    return join(*(el("div", el("p", job.title, class_="job-title"), card(job), class_="model-job") for job in every))
 
 
 def cards(

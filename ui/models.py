@@ -10,6 +10,7 @@ from kb import Job, KBError
 from ui import job_card, model_cards
 from ui.board import board
 from ui.core import Core
+from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.render import carry, el
 from ui.words import Words
@@ -43,6 +44,7 @@ class ModelsTab:
     def __init__(self, core: Core, words: Words) -> None:
         self.core = core
         self.words = words
+        self.buttons = JobButtons(core, words, "models", "model")
 
     def build(self, value: gr.Textbox) -> None:
         """Draw into the present Blocks context; `value` is that of a clicked link."""
@@ -63,8 +65,9 @@ class ModelsTab:
                 id_, download = self._download()
                 url, connect = self._endpoint()
         self.view = [memory, task, jobs, cards, seen, timer, path[0], id_[0], url[1], url[-1]]
-        for verb, handler in (("use", self.use), ("check", self.check), ("remove", self.remove), ("cancel", self.cancel)):
+        for verb, handler in (("use", self.use), ("check", self.check), ("remove", self.remove)):
             gr.Button(visible="hidden", elem_id=f"do-{verb}-model").click(handler, [value], self.view, **_HERE)
+        self.buttons.build(value, [], self.view, self._whole)
         add.click(self.add, path, self.view, **_HERE)
         download.click(self.download, id_, self.view, **_HERE)
         connect.click(self.connect, url, self.view, **_HERE)
@@ -135,16 +138,6 @@ class ModelsTab:
 
         return self._do(remove)
 
-    def cancel(self, value: str) -> View:
-        """Cancel the job whose id is `value`."""
-
-        def cancel() -> None:
-            if not any(job.id == value and job.alive for job in self.core.model_jobs()):
-                raise KBError(self.words("job.gone"))
-            self.core.cancel(value)
-
-        return self._do(cancel)
-
     def add(self, path: str, name: str) -> View:
         """Copy a folder of this computer in, as a job."""
         path = _given(path)
@@ -195,7 +188,7 @@ class ModelsTab:
         alive = bool(task and task.alive) or any(job.alive for job in jobs)
         return View(
             task=carry(model_cards.task(self.words, task)) if task else "",
-            jobs=carry(model_cards.jobs(self.words, jobs)) if jobs else "",
+            jobs=carry(model_cards.jobs(jobs, self.buttons.card)) if jobs else "",
             seen=" ".join([task.mark if task else "", *map(job_card.mark, jobs)]),
             timer=gr.Timer(active=alive),
         )

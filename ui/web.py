@@ -250,6 +250,7 @@ class Door:
             f"<title>{join(words('app.name'))}</title>"
             f'<link rel="icon" type="image/svg+xml" href="./ui/favicon.svg?v={self.version}">'
             f'<link rel="stylesheet" href="./ui/style.css?v={self.version}">'
+            f'<link rel="stylesheet" href="./ui/tune.css?v={self.version}">'
             f'<script type="application/json" id="page-words">{data}</script>'
             f'<script src="./ui/page.js?v={self.version}" defer></script></head>'
         )

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from ui import words_evaluate, words_models
+from ui import words_evaluate, words_jobs, words_models, words_tune
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -133,32 +133,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "library.reindex": ("Index now", "开始索引"),
     "library.busy": ("Indexing is already under way.", "正在建立索引，请稍候。"),
     "library.nothing": ("Add a folder first.", "请先添加文件夹。"),
-    # Jobs
-    "job.starting": ("Starting", "正在启动"),
-    "job.running": ("Running", "进行中"),
-    "job.done": ("Done", "已完成"),
-    "job.failed": ("Failed", "失败"),
-    "job.cancelled": ("Cancelled", "已取消"),
-    "job.lost": ("Ended without a word", "意外中断"),
-    "job.cancel": ("Cancel", "取消"),
-    "job.gone": ("There is nothing to cancel.", "没有可以取消的任务。"),
-    "job.log": ("Log", "日志"),
-    "job.rate": ("{rate}/s", "{rate}/秒"),
-    "job.left": ("{left} left", "剩余 {left}"),
-    "job.took": ("took {seconds}", "用时 {seconds}"),
-    "stage.load model": ("Loading the embedding model", "加载向量模型"),
-    "stage.scan": ("Looking for files", "扫描文件"),
-    "stage.read": ("Reading documents", "读取文档"),
-    "stage.embed": ("Embedding passages", "计算向量"),
-    "stage.write": ("Writing the index", "写入索引"),
-    "stage.merge": ("Merging parts of the index", "合并索引分段"),
-    "stage.verify": ("Checking the index", "校验索引"),
-    "stage.publish": ("Switching over", "切换到新索引"),
-    "unit.files": ("files", "个文件"),
-    "unit.documents": ("documents", "篇文档"),
-    "unit.chunks": ("passages", "个段落"),
-    "unit.sources": ("sources", "个来源"),
-    "unit.other": ("{unit}", "{unit}"),
     # Why a file was left out; the codes are kb.records.WHY_SKIPPED's
     "why.own": ("where InternKB keeps its own files", "InternKB 自己的文件所在之处"),
     "why.gitignored": ("named by {detail}", "被 {detail} 排除"),
@@ -204,20 +178,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "reason.timeout": ("Timeout", "超时"),
     "reason.memory": ("Memory", "内存"),
     "reason.bad-row": ("Bad row", "错误的行"),
-    # Times and sizes
-    "time.seconds": ("{n} s", "{n} 秒"),
-    "time.minutes": ("{n} min", "{n} 分钟"),
-    "time.hours": ("{n} h", "{n} 小时"),
-    "time.date": ("on {date}", "于 {date} "),
-    "time.ago.now": ("just now", "刚刚"),
-    "time.ago.minutes": ("{n} min ago", "{n} 分钟前"),
-    "time.ago.hours": ("{n} h ago", "{n} 小时前"),
     # Dialogs; page.js reads these
     "dialog.ok": ("OK", "确定"),
     "dialog.cancel": ("Cancel", "取消"),
     "dialog.delete": ("Delete this conversation? It cannot be brought back.", "删除这个对话？删除后无法恢复。"),
     "dialog.clear": ("Clear this conversation? Its messages cannot be brought back.", "清空这个对话？消息无法恢复。"),
-    "dialog.cancel-job": ("Stop indexing? The present index stays in use.", "停止建立索引？现有索引会继续使用。"),
     "dialog.remove-source": ("Remove this source? Its documents leave the index; the files stay where they are.",
                              "移除这个来源？其文档会从索引中删除，原文件不受影响。"),
     "dialog.rename": ("New name of the conversation", "对话的新名称"),
@@ -228,9 +193,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "login.go": ("Log in", "登录"),
     "login.wrong": ("User or password is wrong.", "用户名或密码错误。"),
     "login.wait": ("Too many attempts. Try again in {seconds} seconds.", "尝试次数过多，请在 {seconds} 秒后重试。"),
-    # Evaluate; models
+    # Jobs; evaluate; models; fine-tuning
+    **words_jobs.WORDS,
     **words_evaluate.WORDS,
     **words_models.WORDS,
+    **words_tune.WORDS,
 }  # fmt: skip
 
 

@@ -117,8 +117,6 @@ WORDS: dict[str, tuple[str, str]] = {
                              "这组问题目前只评测过一次；第二次之后会显示曲线。"),
     "evaluate.history.said": ("{count} runs of the same questions; the band is the 95 % interval.",
                               "同一组问题的 {count} 次评测；浅色带是 95% 置信区间。"),
-    "dialog.cancel-eval": ("Stop this evaluation? What was answered so far is kept on disk, without a report.",
-                           "停止这次评测？已完成的回答会留在磁盘上，但不会有报告。"),
     "stage.Answer": ("Asking the questions", "正在逐题提问"),
     "unit.questions": ("questions", "个问题"),
     # Parts of a set

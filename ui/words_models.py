@@ -161,6 +161,4 @@ WORDS: dict[str, tuple[str, str]] = {
     "models.empty.endpoint": ("A server needs a name and an address.", "请填写名称和地址。"),
     "dialog.remove-model": ("Remove this model? Its files are deleted; the folder it was copied from is not touched.",
                             "移除这个模型？其文件会被删除，原来的文件夹不受影响。"),
-    "dialog.cancel-model": ("Stop this? What was fetched so far is kept for another try.",
-                            "停止吗？已下载的部分会保留，可以继续。"),
 }  # fmt: skip

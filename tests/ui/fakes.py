@@ -14,6 +14,7 @@ from kb import BaseError, DocumentInfo, Settings, SourceError
 from kb.jobs import Job, Progress
 from kb.records import Chunk, Document, Done, Event, Failed, Found, Hit, Quote, Skipped, Source, Token, Turn
 from tests.ui.fake_models import FakeModels
+from tests.ui.fake_tunes import FakeTunes
 from ui.core import DEFAULT, Core
 from ui.options import Options
 
@@ -108,7 +109,7 @@ def base(name: str, *docs: Document, skipped: Sequence[Skipped] = ()) -> FakeBas
     return FakeBase(name, FakeGeneration({d.key: d for d in docs}, list(skipped)), [Source("notes", "/somewhere/notes")])
 
 
-class FakeCore(FakeModels, Core):
+class FakeCore(FakeModels, FakeTunes, Core):
     """A core over FakeBases, with real conversations. `pause` seconds lie between two words of an answer."""
 
     def __init__(
@@ -205,6 +206,16 @@ class FakeCore(FakeModels, Core):
             for n, d in enumerate(docs, start=1)
         ][:count]  # fmt: skip
 
+    def job(self, id_: str) -> Job | None:
+        return next((job for job in self.fake_jobs if job.id == id_), None)
+
+    def pause_job(self, job: str) -> None:
+        self.fake_jobs = [_with_state(one, "paused") if one.id == job else one for one in self.fake_jobs]
+
+    def rerun(self, job: str) -> Job:
+        self.fake_jobs = [_with_state(one, "running") if one.id == job else one for one in self.fake_jobs]
+        return self.fake_jobs[0]
+
     def cancel(self, job: str) -> None:
         self.fake_jobs = [_with_state(one, "cancelled") if one.id == job else one for one in self.fake_jobs]
 
@@ -248,11 +259,14 @@ class FakeJob(Job):
 
 
 def a_job(state: Any, subject: str = "default", progress: Progress | None = None, kind: str = "ingest") -> Job:
-    ended = None if state in ("running", "starting") else time.time()
+    ended = None if state in ("running", "starting", "waiting") else time.time()
     return FakeJob(
         "20260101-000000-abcdef", kind, f"Index {subject}", subject, state, time.time() - 20, ended, 0, progress, Path()
     )
 
 
 def _with_state(job: Job, state: Any) -> Job:
-    return FakeJob(job.id, job.kind, job.title, job.subject, state, job.started, time.time(), -15, job.progress, job.folder)
+    ended = None if state == "running" else time.time()
+    return FakeJob(
+        job.id, job.kind, job.title, job.subject, state, job.started, ended, 0, job.progress, job.folder, job.can_pause
+    )

@@ -87,7 +87,7 @@ def test_a_run_is_a_job_that_is_followed_to_its_report(core: FakeCore, tab: Eval
     view = tab.run("default", "guide")
     assert "Asking the questions" in view.job
     assert "3 / 40 questions" in view.job
-    assert "#confirm:cancel-eval:" in view.job
+    assert "#confirm:cancel-evaluate:" in view.job
     assert (view.timer.active, view.go.interactive) == (True, False)
     again = tab.run("default", "guide")
     assert again.seen == view.seen
@@ -104,10 +104,9 @@ def test_a_run_is_a_job_that_is_followed_to_its_report(core: FakeCore, tab: Eval
 
 
 def test_cancel(core: FakeCore, tab: EvaluateTab) -> None:
-    with pytest.warns(UserWarning, match="nothing to cancel"):
-        tab.cancel("default")
     tab.run("default", "guide")
-    assert "Cancelled" in tab.cancel("default").job
+    assert tab.buttons.press("cancel", core.fake_jobs[0].id)
+    assert "Cancelled" in tab.refresh("default").job
 
 
 @pytest.mark.parametrize("kb", ["default", "no", "../default", "", None])
@@ -122,9 +121,11 @@ def test_a_public_page_runs_saves_and_cancels_nothing_even_if_asked_directly(tmp
     core = a_core(tmp_path, public=True)
     tab, sets = EvaluateTab(core, EN), QuestionSets(core, EN)
     core.fake_jobs = [a_job("running", kind="eval")]
-    for call in (lambda: tab.run("default", "guide"), tab.run_first, lambda: tab.cancel("default")):
+    for call in (lambda: tab.run("default", "guide"), tab.run_first):
         with pytest.warns(UserWarning, match="python -m eval"):
             assert call() == View()
+    with pytest.warns(UserWarning, match="tasks are not changed here"):
+        tab.buttons.press("cancel", core.fake_jobs[0].id)
     for change in (lambda: sets.upload("/x.jsonl", "x"), lambda: sets.save([[True, "Q?", "", "", ""]], "x")):
         with pytest.warns(UserWarning, match="python -m eval"):
             assert change() == SetsView()

@@ -1,6 +1,7 @@
 """The library's handlers and the cards they draw."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -82,14 +83,38 @@ def test_indexing_is_a_job_that_is_followed_to_its_end(tab: LibraryTab, core: Fa
     assert tab.tick("default", ended.seen).documents == SKIP
 
 
-def test_cancel(tab: LibraryTab, core: FakeCore) -> None:
-    with pytest.warns(UserWarning, match="nothing to cancel"):
-        tab.cancel("default")
+def test_the_buttons_of_a_job(tab: LibraryTab, core: FakeCore) -> None:
     tab.reindex("default")
-    with pytest.warns(UserWarning, match="nothing to cancel"):
-        tab.cancel("empty")
-    assert core.fake_jobs[0].state == "running"
-    assert "Cancelled" in tab.cancel("default").job
+    job = core.fake_jobs[0].id
+    assert f"#confirm:cancel-library:{job}" in tab.refresh("default").job
+    assert tab.buttons.press("cancel", job)
+    ended = tab.refresh("default").job
+    assert "Cancelled" in ended
+    assert f"#do:again-library:{job}" in ended
+    assert tab.buttons.press("again", job)
+    assert core.fake_jobs[0].alive
+
+
+@pytest.mark.parametrize("job", ["", None, "unknown", "../x", "\x00", "of another tab", "ended"])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "again"])
+def test_only_a_job_of_the_tab_is_touched(tab: LibraryTab, core: FakeCore, verb: Any, job: Any) -> None:
+    core.fake_jobs = [replace(a_job("running", kind="eval"), id="of another tab"), replace(a_job("done"), id="ended")]
+    before = list(core.fake_jobs)
+    if (verb, job) != ("again", "ended"):
+        with pytest.warns(UserWarning, match="not there any more, or has ended"):
+            assert not tab.buttons.press(verb, job)
+        assert core.fake_jobs == before
+
+
+def test_a_job_that_can_be_paused_and_one_that_waits() -> None:
+    running = replace(a_job("running", kind="train"), can_pause=True)
+    assert "#do:pause-tune:" in job_card.card(EN, running, "tune")
+    assert "#do:pause-tune:" not in job_card.card(EN, replace(running, state="waiting", waits_for="<b>"), "tune")
+    assert "等待“&lt;b&gt;”结束" in job_card.card(ZH, replace(running, state="waiting", waits_for="<b>"), "tune")
+    assert "Resume" in job_card.card(EN, replace(running, state="paused"), "tune")
+    assert "#" not in job_card.card(EN, running, "tune", fixed=True)
+    killed = job_card.card(EN, replace(running, state="failed", code=137), "tune")
+    assert "signal 9" in killed
 
 
 @pytest.mark.parametrize("kb", ["empty", "unknown", "", None, "../../x"])
@@ -117,6 +142,11 @@ def test_a_bad_path_is_a_sentence(tab: LibraryTab, core: FakeCore, path: Any) ->
 
 def test_a_public_page_adds_nothing_even_if_asked_directly(tmp_path: Path) -> None:
     core = a_core(tmp_path, public=True)
+    core.fake_jobs = [a_job("running")]
+    with pytest.warns(UserWarning, match="tasks are not changed here"):
+        LibraryTab(core, EN).buttons.press("cancel", core.fake_jobs[0].id)
+    assert core.fake_jobs[0].alive
+    assert "cancel" not in LibraryTab(core, EN).refresh("default").job
     with pytest.warns(UserWarning, match="python -m ingest"):
         assert LibraryTab(core, EN).add("/somewhere/else", "default", "default") == View()
     assert core.added == []
@@ -164,11 +194,11 @@ def test_an_error_of_the_core_is_a_sentence(tab: LibraryTab, core: FakeCore, mon
         assert tab.reindex("default") == View()
 
 
-@pytest.mark.parametrize("state", ["starting", "running", "done", "failed", "cancelled", "lost"])
+@pytest.mark.parametrize("state", ["starting", "waiting", "running", "paused", "done", "failed", "cancelled", "lost"])
 @pytest.mark.parametrize("progress", [None, Progress("scan", 3, 0, "files"), Progress("new-stage", 3, 9, "<unit>", 0.4, 4000.0)])
 def test_every_state_of_a_job_has_a_card(state: str, progress: Progress | None) -> None:
     for words in (EN, ZH):
-        html = job_card.card(words, a_job(state, progress=progress))
+        html = job_card.card(words, a_job(state, progress=progress), "library")
         assert "<unit>" not in html
         assert ("progress" in html) == (state in ("starting", "running"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import ui
+from finetune import Recipe
 from kb.records import WHY_SKIPPED
 from ui.words import LANGUAGES, WORDS, Words, preferred
 
@@ -32,13 +33,17 @@ def test_both_languages_say_it_with_the_same_placeholders(key: str) -> None:
 
 def test_every_key_that_is_used_is_there_and_the_other_way_round() -> None:
     used = set(re.findall(r'words\(\s*"([\w.-]+)"', SOURCE)) | set(
-        re.findall(r'"((?:chat|reader|login|dialog|library|evaluate|options|compare|models)\.[\w.-]+)"', SOURCE)
+        re.findall(r'"((?:chat|reader|login|dialog|library|evaluate|options|compare|models|tune|tool)\.[\w.-]+)"', SOURCE)
     )
     assert used <= set(WORDS)
     # Put together from a code.
     made = ("why.", "reason.", "stage.", "job.", "unit.", "dialog.", "metric.", "slice.", "fault.", "evaluate.filter.", "tab.",
-            *(f"models.{part}." for part in ("fact", "kind", "step", "swap", "use", "check", "device")))  # fmt: skip
-    assert {key for key in WORDS if not key.startswith(made)} <= used
+            *(f"models.{part}." for part in ("fact", "kind", "step", "swap", "use", "check", "device")),
+            *(f"tune.{part}."
+              for part in ("state", "said", "fault", "part", "change", "schedule", "warning", "language", "source")),
+            "tool.state.", "tool.why.")  # fmt: skip
+    fields = {f"tune.{name}{end}" for name in Recipe.__dataclass_fields__ for end in ("", ".about")}
+    assert {key for key in WORDS if not key.startswith(made)} <= used | fields | {"tune.before", "tune.after"}
 
 
 def test_every_reason_for_leaving_a_file_out_has_words() -> None:

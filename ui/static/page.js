@@ -258,7 +258,30 @@ function kept() {
   if (following && last) talk.scrollTop += last.getBoundingClientRect().top - talk.getBoundingClientRect().top - 20;
 }
 
+// What was unfolded stays so when it is drawn anew; a log is shown from its end.
+const unfolded = new Set();
+const fold = (details) => `${details.closest("[id]")?.id} ${details.querySelector("summary")?.textContent}`;
+document.addEventListener(
+  "toggle",
+  (event) => {
+    const details = event.target;
+    if (details.tagName !== "DETAILS" || !details.isConnected) return;
+    details.open ? unfolded.add(fold(details)) : unfolded.delete(fold(details));
+  },
+  true,
+);
+function unfold() {
+  if (!unfolded.size) return;
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    if (!unfolded.has(fold(details))) continue;
+    details.open = true;
+    const log = details.querySelector("pre");
+    if (log) log.scrollTop = log.scrollHeight;
+  }
+}
+
 function drawn() {
+  unfold();
   // Gradio takes our own relative links for foreign ones and sends them to a new tab.
   for (const link of document.querySelectorAll("#header a[target]")) link.removeAttribute("target");
   tabbed();
