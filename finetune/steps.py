@@ -83,7 +83,8 @@ def merge(settings: Settings, name: str, model: str = "", tell: Tell | None = No
         _keep_the_bases_files(base_folder, part)
         how = {"step": "merge", "tune": name, "iteration": checkpoint.iteration, "data_sha256": tune.sha256,
                "recipe": replace(tune.recipe, config_text="").as_json(), "config_sha256": _sha256(folder / CONFIG)}  # fmt: skip
-        return register(settings, part, model, origin="merge", made_from=(base.name,), how=how, tell=tell)
+        return register(settings, part, model, origin="merge", made_from=(base.name,), how=how, system=tune.recipe.system,
+                        tell=tell)  # fmt: skip
 
 
 def _train(settings: Settings, tune: Tune, python: Path, tell: Tell) -> None:

@@ -4,6 +4,7 @@ import ast
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +63,27 @@ class Environment:
         return printed.strip().rpartition("\n")[2]
 
 
-def make_environment(home: Path) -> Environment:
-    """A new, empty one, of the Python that runs this. Raises KBError."""
+def interpreter_of(versions: Sequence[str], tool: str) -> str:
+    """The Python that runs this where it is one of `versions` ("3.12"), else the newest of them on PATH. Raises KBError."""
+    own = "{}.{}".format(*sys.version_info[:2])
+    if own in versions:
+        return sys.executable
+    for version in reversed(versions):
+        # A name on PATH may be a stand-in that only says which versions there are (pyenv), so it is asked.
+        if (found := shutil.which(f"python{version}")) and _capture([found, "-c", "import venv"])[0] == 0:
+            return found
+    raise KBError(
+        f"{tool} runs on Python {' or '.join(versions)}. This is {own}, and none of these is on PATH: install {versions[-1]} "
+        "beside it and try again."
+    )
+
+
+def make_environment(home: Path, interpreter: str) -> Environment:
+    """A new, empty one, of that Python. Raises KBError."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv and run_tool([uv, "venv", "--quiet", "--python", sys.executable, str(home)], cwd=_HERE.parent) == 0:
+    if uv and run_tool([uv, "venv", "--quiet", "--python", interpreter, str(home)], cwd=_HERE.parent) == 0:
         return Environment(home, uv)
-    if run_tool([sys.executable, "-m", "venv", "--clear", str(home)], cwd=_HERE.parent):
+    if run_tool([interpreter, "-m", "venv", "--clear", str(home)], cwd=_HERE.parent):
         raise KBError(f"{home} cannot be made; what is written above says why.")
     return Environment(home, None)
 

@@ -89,7 +89,7 @@ class House:
         with self.bringing:
             needed = self.must_fit(settings, card)
             model = load_model(card, folder, settings)
-            held = Held(name, MemoryChat(model), needed)
+            held = Held(name, MemoryChat(model, card.system), needed)
             with self.changed:
                 self.loaded.append(held)
         return held

@@ -24,7 +24,8 @@ class Card:
 
     `origin`: a folder, a repository at a commit, "endpoint", "merge" … `made_from`: models here that it was made of, `how`:
     by what. `template`: how turns are put to it (internlm, internlm2, internlm3, llama3, qwen3, chatml; "file": as its tokenizer
-    says). `bytes`: of its weights. `context`: in tokens. `files`: name → sha256. `created`: epoch seconds.
+    says). `system`: the prompt of a plain chat, None: the template's. `bytes`: of its weights. `context`: in tokens. `files`:
+    name → sha256. `created`: epoch seconds.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Card:
     how: dict[str, Any] = field(default_factory=dict)
     architecture: str = ""
     template: str = ""
+    system: str | None = None
     parameters: int = 0
     bytes: int = 0
     dtype: str = ""

@@ -146,12 +146,13 @@ def register(
     origin: str,
     made_from: tuple[str, ...] = (),
     how: dict[str, Any] | None = None,
+    system: str | None = None,
     tell: Tell | None = None,
 ) -> Card:
     """Make the finished folder `part` (models/<name>.part) the model `name`: hash, card, rename.
 
     What does not belong to a model (code, pickles, logs) is removed from it. `made_from`: the first of these lends its chat
-    template where it is of the same architecture.
+    template where it is of the same architecture, and its system prompt where `system` gives none.
 
     Raises:
         ModelError: it is no model that can be used here, or there is one of that name.
@@ -170,8 +171,9 @@ def register(
         facts = model_files.facts(part)
         if made_from and (base := get_model(settings, made_from[0])).architecture == facts["architecture"]:
             facts |= {"template": base.template, "licence": facts["licence"] or base.licence}
+            system = base.system if system is None else system
         files = hashes(part, tell)
-        card = Card(name, origin, tuple(made_from), dict(how or {}), files=files, created=time.time(), **facts)
+        card = Card(name, origin, tuple(made_from), dict(how or {}), system=system, files=files, created=time.time(), **facts)
         return _publish(settings, part, card)
 
 

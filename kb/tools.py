@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from kb import jobs
-from kb.environments import make_environment, python_of
+from kb.environments import interpreter_of, make_environment, python_of
 from kb.errors import KBError
 from kb.jobs import Progress
 from kb.processes import birth
@@ -35,6 +35,7 @@ _STAMP = "installed.json"
 class _Recipe:
     requirements: tuple[Path, ...]
     constraints: Path
+    pythons: tuple[str, ...]  # that it runs on
     probe: str  # Python that must run in it; prints the version
     licence: str
     bytes: int  # on disk without CUDA, about
@@ -45,6 +46,7 @@ _RECIPES = {
     "xtuner": _Recipe(
         (_REPO / "finetune/requirements.txt", _REPO / "finetune/requirements-nodeps.txt"),
         _REPO / "finetune/constraints.txt",
+        ("3.11", "3.12"),  # XTuner wants one below 3.13; the pinned libraries want 3.11
         "import bitsandbytes, mmengine, peft, torch, transformers, xtuner; print(xtuner.__version__)",
         "Apache-2.0",
         2_100_000_000,
@@ -124,10 +126,10 @@ def _install(home: Path, recipe: _Recipe, tell: Callable[[Progress], object]) ->
         raise KBError(
             f"{home.name} needs about {recipe.bytes / 1e9:.1f} GB in {home.parent}, where {free / 1e9:.1f} GB are free."
         )
-    began, asked = time.time(), _hash(recipe)
+    began, asked, interpreter = time.time(), _hash(recipe), interpreter_of(recipe.pythons, home.name)
     shutil.rmtree(home, ignore_errors=True)
     tell(Progress("tool.environment", 0, 3, "steps"))
-    environment = make_environment(home)
+    environment = make_environment(home, interpreter)
     tell(Progress("tool.packages", 1, 3, "steps"))
     for requirements in recipe.requirements:
         environment.install(requirements, recipe.constraints)

@@ -70,12 +70,12 @@ class EndpointChat:
 
 
 class MemoryChat:
-    """A model in the memory of this process."""
+    """A model in the memory of this process. `system`: of its card, where it was taught under another prompt than its family."""
 
-    def __init__(self, model: "InternLM") -> None:
+    def __init__(self, model: "InternLM", system: str | None = None) -> None:
         self.name = model.name or ""
         self.context = model.context
-        self.system = model.default_system
+        self.system = model.default_system if system is None else system
         self._model = model
 
     async def stream(self, messages: Sequence["BaseMessage"], settings: Settings) -> AsyncGenerator[str]:

@@ -1,6 +1,9 @@
 """Chromium, and a page that notes every request, dialog and error."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from tests.ui.conftest import a_core, free_port
 from ui.address import Address
 from ui.app import launch
 
+ROOT = Path(__file__).parents[2]
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -62,6 +66,7 @@ class Notes:
 
 
 Open = Callable[..., Any]
+Start = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +121,29 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     blocks.close()
 
 
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`python -m ui` in a process of its own: `start(data_base, endpoint_url=…)` returns its address."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start_(home: Path, **settings: str) -> str:
+        port = free_port()
+        environment = os.environ | {"KB_DATA_BASE": str(home), "KB_SOURCE_ROOTS": f'["{tmp_path}"]'}
+        environment |= {f"KB_{name.upper()}": value for name, value in settings.items()}
+        process = subprocess.Popen([sys.executable, "-m", "ui", "--port", str(port)], cwd=ROOT, env=environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        running.append(process)
+        assert process.stdout
+        said = process.stdout.readline()
+        assert said == f"InternKB is at http://127.0.0.1:{port}  (Ctrl-C stops it)\n"
+        return f"http://127.0.0.1:{port}"
+
+    yield start_
+    for process in running:
+        process.terminate()
+        process.wait(10)
+
+
 def loaded(page: Any) -> None:
     """Gradio has started and the page has been filled; on a phone the list is there but out of sight."""
     page.wait_for_selector("#listed ul, #listed p", state="attached")
@@ -140,8 +168,8 @@ def ask(page: Any, question: str, *, wait: bool = True) -> None:
         page.wait_for_selector("#live .answer .tools")
 
 
-def tab(page: Any, number: int) -> None:
-    page.click(f"#tabs div[role=tablist] button[role=tab] >> nth={number}")
+def tab(page: Any, name: str) -> None:
+    page.click(f"#tabs button[data-tab-id={name}]")
 
 
 def no_sideways_scroll(page: Any) -> None:

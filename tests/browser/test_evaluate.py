@@ -46,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[S
 
 def test_a_run_is_followed_through_a_reload_to_a_case(served: SimpleNamespace, open_page: Open, tmp_path: Path) -> None:
     page = open_page(served.url)
-    tab(page, 2)
+    tab(page, "evaluate")
     page.wait_for_selector("#eval-head:has-text('whose answers are known')")
     page.wait_for_selector("#eval-first")
     page.click("#eval-set input")
@@ -77,7 +77,7 @@ def test_a_run_is_followed_through_a_reload_to_a_case(served: SimpleNamespace, o
 
 def test_made_questions_are_saved_from_the_table_and_a_phone_scrolls_no_page(served: SimpleNamespace, open_page: Open) -> None:
     page = open_page(served.url, "zh-CN", PHONE)
-    tab(page, 2)
+    tab(page, "evaluate")
     page.wait_for_selector("#eval-head h2")
     page.click("#eval-make > button")
     page.fill("#make-count input", "4")

@@ -115,7 +115,7 @@ def test_a_closed_page_ends_the_answer_behind_it(app: SimpleNamespace, open_page
 
 def test_a_job_is_found_again_after_a_reload_and_the_page_is_quiet_without_one(app: SimpleNamespace, open_page: Open) -> None:
     page = open_page(app.url)
-    tab(page, 1)
+    tab(page, "library")
     page.click("#index")
     page.wait_for_selector(".job progress[value='340']")
     app.core.fake_jobs = [a_job("running", progress=Progress("write", 900, 1200, "chunks", 10.0, 30.0))]
@@ -135,7 +135,7 @@ def test_a_job_is_found_again_after_a_reload_and_the_page_is_quiet_without_one(a
 
 def test_adding_a_folder_turns_to_its_base(app: SimpleNamespace, open_page: Open) -> None:
     page = open_page(app.url)
-    tab(page, 1)
+    tab(page, "library")
     page.fill("#add-path input, #add-path textarea", "relative")
     page.click("#add-go")
     page.wait_for_selector(".toast-body:has-text('is not there')")
@@ -152,7 +152,7 @@ def test_adding_a_folder_turns_to_its_base(app: SimpleNamespace, open_page: Open
     page.click(".sources .acts a >> nth=1")
     page.click("dialog button.yes")
     page.wait_for_selector("#base-sources .empty")
-    tab(page, 0)
+    tab(page, "chat")
     page.wait_for_selector(".welcome h2:text('No documents yet')")
 
 
@@ -184,7 +184,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(app: SimpleNamespac
     no_sideways_scroll(page)
     page.keyboard.press("Escape")
     page.wait_for_timeout(300)
-    tab(page, 1)
+    tab(page, "library")
     page.wait_for_selector("table.skipped")
     page.click("#index")
     page.wait_for_selector(".job progress")
@@ -222,7 +222,7 @@ def test_nothing_in_a_document_or_question_reaches_out_of_the_page(app: SimpleNa
         page.click("a.new")
         page.wait_for_selector(".welcome")
     reload(page)
-    tab(page, 1)
+    tab(page, "library")
     page.wait_for_selector("table.skipped")
     page.fill("#search input, #search textarea", "<img src=x onerror=alert(1)>")
     page.wait_for_timeout(500)

@@ -1,21 +1,14 @@
 """The whole way with nothing faked but the language model: a folder is indexed from the page, asked, stopped, reopened."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Open, ask, no_sideways_scroll, reload, tab
+from tests.browser.conftest import Open, Start, ask, no_sideways_scroll, reload, tab
 from tests.fake_openai import FakeOpenAI
 from tests.ui.attacks import PAYLOADS
-from tests.ui.conftest import free_port
 
-ROOT = Path(__file__).parents[2]
 NOODLES = """# Kitchen
 
 ## Cooking noodles
@@ -41,29 +34,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
 
 
 @pytest.fixture
-def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
-    """`python -m ui` in a process of its own: `start(endpoint_url=…).url`."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start_(**settings: str) -> SimpleNamespace:
-        port = free_port()
-        environment = os.environ | {"KB_DATA_BASE": str(home), "KB_SOURCE_ROOTS": f'["{tmp_path}"]'}
-        environment |= {f"KB_{name.upper()}": value for name, value in settings.items()}
-        process = subprocess.Popen([sys.executable, "-m", "ui", "--port", str(port)], cwd=ROOT, env=environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-        running.append(process)
-        assert process.stdout
-        said = process.stdout.readline()
-        assert said == f"InternKB is at http://127.0.0.1:{port}  (Ctrl-C stops it)\n"
-        return SimpleNamespace(url=f"http://127.0.0.1:{port}")
-
-    yield start_
-    for process in running:
-        process.terminate()
-        process.wait(10)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A small folder: a page in two languages, hostile ones, and enough others to take a moment."""
     home = tmp_path / "notes"
@@ -82,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 def index(page: Any, folder: Path) -> None:
     """Add the folder; reload the page while it is being indexed; wait for the end."""
-    tab(page, 1)
+    tab(page, "library")
     page.fill("#add-path input, #add-path textarea", str(folder))
     page.fill("#add-base input, #add-base textarea", "kitchen")
     page.click("#add-go")
@@ -92,17 +62,15 @@ def index(page: Any, folder: Path) -> None:
     page.wait_for_selector(".job-done", timeout=60_000)
 
 
-def test_from_nothing_to_a_cited_answer_in_both_languages(
-    start: Callable[..., SimpleNamespace], open_page: Open, folder: Path
-) -> None:
-    page = open_page(start().url)
+def test_from_nothing_to_a_cited_answer_in_both_languages(start: Start, home: Path, open_page: Open, folder: Path) -> None:
+    page = open_page(start(home))
     assert page.locator("a.example").count() >= 2, "the guide is there without being asked for"
     index(page, folder)
     assert "documents" in page.inner_text("#totals")
     page.fill("#search input, #search textarea", "kitchen")
     page.wait_for_selector("#documents .path:text('kitchen.md')")
     assert "empty.md" in page.inner_text("#skipped")
-    tab(page, 0)
+    tab(page, "chat")
     page.wait_for_selector(".welcome .about:has-text('kitchen')")
 
     ask(page, "How long must noodles boil?")
@@ -123,10 +91,10 @@ def test_from_nothing_to_a_cited_answer_in_both_languages(
 
     sent = folder.parent / "月亮.md"
     sent.write_text("# 月亮\n\n月亮上的邮局每天下午三点关门，周日不营业。\n", "utf-8")
-    tab(page, 1)
+    tab(page, "library")
     page.set_input_files("input[type=file]", str(sent))
     page.wait_for_selector("#documents .path:text('月亮.md')", timeout=60_000)
-    tab(page, 0)
+    tab(page, "chat")
     ask(page, "月亮上的邮局几点关门？")
     page.wait_for_selector("#live .prose-text:has-text('下午三点')")
 
@@ -139,12 +107,12 @@ def test_from_nothing_to_a_cited_answer_in_both_languages(
     no_sideways_scroll(page)
 
 
-def test_a_model_is_stopped_and_its_server_notices(start: Callable[..., SimpleNamespace], open_page: Open, folder: Path) -> None:
+def test_a_model_is_stopped_and_its_server_notices(start: Start, home: Path, open_page: Open) -> None:
     hostile = [text for text in PAYLOADS if len(text) < 500]
     with FakeOpenAI(
         pieces=["Boil ", "them ", "[1].\n\n", *(f"{text}\n\n" for text in hostile)] + ["more "] * 600, pause=0.03
     ) as model:
-        page = open_page(start(endpoint_url=model.url, endpoint_model="slow-model", rewrite="false").url)
+        page = open_page(start(home, endpoint_url=model.url, endpoint_model="slow-model", rewrite="false"))
         assert "slow-model" in page.inner_text("#foot")
         ask(page, "How do I add a folder?", wait=False)
         page.wait_for_selector("#live .prose-text a.cite")

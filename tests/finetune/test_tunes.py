@@ -1,5 +1,6 @@
 """Tunes on disk: their examples and recipe, and the steps with a stand-in for the tool."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import kb
-from finetune import commands, curves, steps, tunes
+from finetune import commands, config_text, curves, steps, tunes
 from finetune.__main__ import main
 from finetune.dataset import Example, pair
 from finetune.files import locked
@@ -107,6 +108,7 @@ def test_train_then_merge(settings: kb.Settings, tune: tunes.Tune) -> None:
     card = steps.merge(settings, "自我", "小助手")
     assert (card.origin, card.made_from, card.how["tune"], card.how["iteration"]) == ("merge", ("tiny",), "自我", 60)
     assert card.how["data_sha256"] == done.sha256
+    assert card.system == ""  # it was taught without one, and is talked to without one
     base = settings.data_base / "models" / "tiny"
     merged = settings.data_base / "models" / "小助手"
     assert {path.name for path in merged.iterdir()} == {path.name for path in base.iterdir()}
@@ -197,3 +199,48 @@ def test_the_terminal(settings: kb.Settings, tmp_path: Path, capsys: pytest.Capt
         assert run(*bad.split()) == 1
         assert capsys.readouterr().err.startswith("finetune: ")
     assert run("remove", "me") == 0
+
+
+@pytest.mark.usefixtures("tool")
+def test_an_edited_config_runs_as_it_stands(settings: kb.Settings, tune: tunes.Tune) -> None:
+    text = config_text(settings, "自我")
+    edited = text.replace("max_iters = 60 ", "max_iters = 30 # mine ")
+    assert edited != text
+    tunes.save_recipe(settings, "自我", replace(tune.recipe, config_text=edited))
+    done = steps.train(settings, "自我")
+    assert (done.state, done.iteration, done.total) == ("trained", 30, 30)  # the tool's own count, not the recipe's
+    assert (tune.folder / "config.py").read_text("utf-8") == edited
+    card = steps.merge(settings, "自我")
+    assert card.how["config_sha256"] == hashlib.sha256(edited.encode()).hexdigest()
+
+
+@pytest.mark.usefixtures("tool")
+def test_the_terminal_trains_and_says_how_it_ended(
+    settings: kb.Settings, tune: tunes.Tune, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*args: str) -> tuple[int, str, str]:
+        code = main([*args, "--data-base", str(settings.data_base), "--tools", str(settings.tools)])
+        said = capsys.readouterr()
+        return code, said.out.strip().rpartition("\n")[2], said.err.strip().rpartition("\n")[2]
+
+    monkeypatch.setattr(steps, "pause_asked", lambda: True)
+    behave(tune, slow=0.05)
+    code, said, _ = run("run", "自我", "--as", "made")
+    at = tunes.get_tune(settings, "自我").iteration
+    assert (code, said) == (4, f"自我: paused after {at} of 60 iterations.")  # and nothing was merged
+    monkeypatch.setattr(steps, "pause_asked", lambda: False)
+    behave(tune, die_at=40, say="RuntimeError: a bad day")
+    code, _, error = run("train", "自我", "--resume")
+    assert (code, error.startswith("finetune: The training failed: RuntimeError: a bad day. Its log: ")) == (1, True)
+    behave(tune)
+    code, said, _ = run("run", "自我", "--as", "made", "--progress", str(tune.folder / "progress.jsonl"))
+    assert (code, said.startswith("made: "), said.endswith("made from tiny.")) == (0, True, True)
+    assert json.loads((tune.folder / "progress.jsonl").read_text().splitlines()[0])["stage"] == "prepare"
+    assert run("list")[1].endswith("merged, 60 of 60 iterations, 6 examples, tiny by lora, merged into made")
+    code, said, _ = run("train", "自我", "--afresh")
+    assert (code, said) == (0, "自我: merged after 60 of 60 iterations.")
+    attempts = [path.parent.parent.name[-6:] for path in tune.folder.glob("work/*/vis_data/scalars.json")]
+    assert attempts == ["000000"]
+    with pytest.raises(SystemExit) as left:
+        run("teach")
+    assert left.value.code == 2

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -187,13 +188,17 @@ def test_what_tick_raises_ends_the_tool(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["tool", "supervisor", "restart", "cancel", "pause"])
+@pytest.mark.parametrize("what", ["tool", "supervisor", "restart", "reload", "cancel", "pause"])
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_befalls_a_training_its_state_is_right(settings: Settings, tmp_path: Path, what: str, seed: int) -> None:
     """At a random moment; afterwards no process is left, and a training goes on at its last checkpoint."""
     chance = random.Random(f"{what}{seed}")
     work = tmp_path / "work"
-    job = trainer(settings, work, 60, gpu=bool(seed % 2))
+    app = None
+    if what == "restart":  # an app of its own starts it, and is killed
+        app, job = app_with_trainer(settings, work, bool(seed % 2))
+    else:
+        job = trainer(settings, work, 60, gpu=bool(seed % 2))
     time.sleep(chance.uniform(0, 2.5))
     before = jobs.get(settings, job.id)
     run = supervisor.read(job.folder / "run.json")
@@ -208,11 +213,18 @@ def test_whatever_befalls_a_training_its_state_is_right(settings: Settings, tmp_
             jobs.pause(settings, job.id)
         except KBError:
             pass  # it has just ended
-    elif what == "restart":  # another process reads the same
-        home = repr(str(settings.data_base))
-        code = f"import kb; from kb import jobs; print(jobs.list_jobs(kb.load_settings(data_base={home}))[0].state)"
+    elif what == "restart":
+        assert app is not None
+        os.killpg(app.pid, signal.SIGKILL)  # the app with all of its group
+        app.wait()
+        code = f"{IMPORTS}; print(jobs.list_jobs(kb.load_settings(data_base={str(settings.data_base)!r}))[0].state)"
         said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-        assert said in {before.state, jobs.get(settings, job.id).state, "running"}
+        assert ORDER.index(before.state) <= ORDER.index(said) <= ORDER.index(jobs.get(settings, job.id).state)
+    elif what == "reload":
+        with ThreadPoolExecutor(4) as pages:
+            for states in pages.map(lambda _: read_to_the_end(settings), range(4)):
+                assert states == sorted(states, key=ORDER.index), states
+                assert states[-1] == "done"
     job = wait(settings, job.id, ended)
     none_left(job)
     expected = {"tool": "failed", "supervisor": "lost", "cancel": "cancelled", "pause": "paused"}
@@ -224,6 +236,31 @@ def test_whatever_befalls_a_training_its_state_is_right(settings: Settings, tmp_
     assert int((work / "begun").read_text().split()[-1]) == kept
     assert iteration(work) == 60
     none_left(again, 0)
+
+
+IMPORTS = "import time; from pathlib import Path; import kb; from kb import jobs; from tests.kb import test_jobs"
+ORDER: list[str] = ["starting", "waiting", "running", "done"]
+
+
+def app_with_trainer(settings: Settings, work: Path, gpu: bool) -> tuple[subprocess.Popen[str], jobs.Job]:
+    home, asked = str(settings.data_base), f"Path({str(work)!r}), 60, {gpu}"
+    code = f"{IMPORTS}; print(test_jobs.trainer(kb.load_settings(data_base={home!r}), {asked}).id, flush=True); time.sleep(600)"
+    app = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert app.stdout
+    with app.stdout:
+        return app, jobs.get(settings, app.stdout.readline().strip())
+
+
+def read_to_the_end(settings: Settings) -> list[str]:
+    """The states that a page sees which is loaded again and again."""
+    states = []
+    while not states or states[-1] in ORDER[:3]:
+        job = jobs.list_jobs(settings)[0]
+        states.append(job.state)
+        assert job.progress is None or job.progress.total == 60
+        assert "Traceback" not in job.tail()
+        time.sleep(0.02)
+    return states
 
 
 def kill(pid: int) -> None:

@@ -1,6 +1,7 @@
 """Which model answers, and another one taking over while questions are asked. The models are tiny and random, and real."""
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -150,6 +151,25 @@ def test_sampling_and_the_system_prompt_reach_the_model(settings: Settings) -> N
     assert (first["temperature"], first["max_completion_tokens"]) == (0.7, 99)
     assert [one["role"] for one in first["messages"]] == ["system", "user"]
     assert [one["content"] for one in second["messages"]] == ["你好", "Hi.", "And?"]
+
+
+def test_a_model_is_talked_to_under_the_prompt_it_was_taught_under(settings: Settings) -> None:
+    from kb.models import part_folder, register, remove_model
+
+    def taught(name: str, base: str, system: str | None) -> str:
+        shutil.copytree(model_folder(settings, base), part_folder(settings, name))
+        register(settings, part_folder(settings, name), name, origin="test", made_from=(base,), system=system)
+        with serving.lease(settings, name) as chat:
+            assert chat is not None
+            return chat.system
+
+    with serving.lease(settings, "one") as chat:
+        assert chat is not None and "InternLM" in chat.system
+    assert taught("meek", "one", "") == ""
+    assert taught("made-of-it", "meek", None) == ""
+    assert taught("grand", "meek", "You are grand.") == "You are grand."
+    for name in ("meek", "made-of-it", "grand"):
+        remove_model(settings, name)
 
 
 def test_an_endpoint_with_a_card_answers_with_its_own_key(added: Path, tmp_path: Path) -> None:
