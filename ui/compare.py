@@ -112,7 +112,9 @@ class CompareTab:
     # Handlers
 
     def refresh(self, left: str, left_how: str, right: str, right_how: str) -> tuple[Any, ...]:
-        """Models come and go."""
+        """Models come and go. Where quotations answer, a model is put in: without one there is nothing to compare."""
+        if (left, right) == (options.LIVE, options.LIVE) and not self.core.model:
+            left = right = next(iter(self._models()), options.LIVE)
         offered = choices(self.words, self.core, live=True)
         names = [value for _, value in offered]
         kept = [gr.Dropdown(choices=offered, value=one if one in names else options.LIVE) for one in (left, right)]
