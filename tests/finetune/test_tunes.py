@@ -238,7 +238,10 @@ def test_the_terminal_trains_and_says_how_it_ended(
     assert json.loads((tune.folder / "progress.jsonl").read_text().splitlines()[0])["stage"] == "prepare"
     assert run("list")[1].endswith("merged, 60 of 60 iterations, 6 examples, tiny by lora, merged into made")
     code, said, _ = run("train", "自我", "--afresh")
-    assert (code, said) == (0, "自我: merged after 60 of 60 iterations.")
+    assert (code, said) == (0, "自我: trained after 60 of 60 iterations.")  # "made" is of the training before
+    steps.merge(settings, "自我", "made anew")
+    tune = tunes.get_tune(settings, "自我")
+    assert (tune.state, tune.models) == ("merged", ("made", "made anew"))
     attempts = [path.parent.parent.name[-6:] for path in tune.folder.glob("work/*/vis_data/scalars.json")]
     assert attempts == ["000000"]
     with pytest.raises(SystemExit) as left:
