@@ -217,13 +217,14 @@ def _read(settings: Settings, folder: Path) -> Tune:
         unfinished=sum(example.unfinished for example in examples),
         copies=sum(example.copies for example in examples if not example.unfinished),
         state=state, error=why, iteration=max(result.get("iteration", 0), saved[-1].iteration if saved else 0),
-        total=result.get("total", 0), checkpoints=saved, models=tuple(card.name for card in merged), sha256=result.get("sha256", ""),
+        total=result.get("total", 0), checkpoints=saved, sha256=result.get("sha256", ""),
+        models=tuple(card.name for card in merged),
         changed=bool(result) and result.get("asked") != asked_of(folder), log=folder / WORK / "log.txt",
     )  # fmt: skip
 
 
 def _state(result: dict[str, Any], merged: float, runs: bool) -> tuple[TuneState, str]:
-    """`merged`: when the last model was made of it, epoch seconds; one made before the last training ended is of an earlier one."""
+    """`merged`: when a model was last made of it, epoch seconds. Before the last training ended: of an earlier training."""
     if runs:
         return "running", ""
     if not result:
