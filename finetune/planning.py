@@ -68,11 +68,6 @@ def plan_of(settings: Settings, folder: Path, recipe: Recipe, examples: Sequence
     )  # fmt: skip
 
 
-def config_text(settings: Settings, name: str) -> str:
-    """The config of the tune `name` as it will run, or as it ran where that cannot be said. Raises like plan()."""
-    return plan(settings, name).config
-
-
 def teachable(settings: Settings, base: str) -> Card:
     """The card of a model that can be taught. Raises TuneError or ModelError."""
     card = get_model(settings, base)

@@ -72,9 +72,7 @@ def refuse_names(names: list[str], where: str) -> None:
             f"{where} has {f'only {pickled} and the like' if pickled else 'no .safetensors weights'}: {HOW_TO_CONVERT}"
         )
     if not any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names):
-        raise ModelError(
-            f"{where} has no tokenizer (tokenizer.json or tokenizer.model): copy it from where the model comes from."
-        )
+        raise ModelError(f"{where} {NO_TOKENIZER}")
 
 
 def belongs(name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import kb
-from finetune import commands, config_text, curves, steps, tunes
+from finetune import commands, curves, plan, steps, tunes
 from finetune.__main__ import main
 from finetune.dataset import Example, pair
 from finetune.files import locked
@@ -203,7 +203,7 @@ def test_the_terminal(settings: kb.Settings, tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.usefixtures("tool")
 def test_an_edited_config_runs_as_it_stands(settings: kb.Settings, tune: tunes.Tune) -> None:
-    text = config_text(settings, "自我")
+    text = plan(settings, "自我").config
     edited = text.replace("max_iters = 60 ", "max_iters = 30 # mine ")
     assert edited != text
     tunes.save_recipe(settings, "自我", replace(tune.recipe, config_text=edited))
