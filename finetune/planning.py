@@ -48,6 +48,7 @@ def plan(settings: Settings, name: str, recipe: Recipe | None = None) -> Plan:
 
 
 def plan_of(settings: Settings, folder: Path, recipe: Recipe, examples: Sequence[Example]) -> Plan:
+    """plan() of a recipe and examples that may not be kept yet. Raises the same."""
     from finetune.commands import command_lines
 
     for sentence in recipe.faults().values():

@@ -73,6 +73,7 @@ class Tune:
 
 
 def tunes_root(settings: Settings) -> Path:
+    """Where all tunes lie."""
     return settings.data_base / "tunes"
 
 
@@ -132,6 +133,7 @@ def start_over(settings: Settings, name: str) -> None:
 
 
 def read_tune_examples(settings: Settings, name: str) -> list[Example]:
+    """As they are edited, in order. Raises TuneError where there is no such tune, or a row is damaged."""
     return _examples(_existing(settings, name))
 
 

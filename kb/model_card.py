@@ -60,4 +60,5 @@ def read_card(folder: Path) -> Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
+    """Whole or not at all. Raises OSError."""
     write_json(folder / CARD, asdict(card))

@@ -86,7 +86,11 @@ def belongs(name: str) -> bool:
 
 
 def weight_names(names: list[str], index: dict[str, Any]) -> list[str]:
-    """Which of the safetensors files hold the model: those that its index names, else model.safetensors, else all."""
+    """Which of the safetensors files hold the model: those that its index names, else model.safetensors, else all.
+
+    Raises:
+        ModelError: the index is damaged.
+    """
     if index:
         used = index.get("weight_map")
         if not isinstance(used, dict) or not all(isinstance(name, str) and belongs(name) for name in used.values()):

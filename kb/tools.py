@@ -70,6 +70,7 @@ class Tool:
 
 
 def list_tools(settings: Settings) -> list[Tool]:
+    """All that are known, installed or not."""
     return [tool(settings, name) for name in _RECIPES]
 
 
