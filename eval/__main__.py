@@ -105,24 +105,15 @@ def _evaluate(args: argparse.Namespace) -> int:
     from eval.judge import judge_of
     from eval.report import table
     from eval.run import evaluate
-    from eval.runs import read_run, save_baseline, writing
-    from kb.progress import Bar
+    from eval.runs import read_run, save_baseline
+    from kb.progress import bar_to
     from kb.settings import load_settings
 
     baseline = read_run(args.gate) if args.gate else None  # before the questions are asked: it may not be there
     settings = load_settings(data_base=args.data_base)
     judge = judge_of(settings, args.judge_url, args.judge_model) if args.judge else None
-    file = None
-    if args.progress:
-        with writing(args.progress):
-            file = args.progress.open("a", encoding="utf-8")
-    bar = Bar(file)
-    try:
+    with bar_to(args.progress) as bar:
         run = evaluate(settings, args.kb, args.questions, args.out, args.jobs, args.limit, bar, judge, args.model)
-    finally:
-        bar.close()
-        if file:
-            file.close()
     if args.save_baseline:
         save_baseline(run, args.save_baseline)
     print(json.dumps(run.as_json(), ensure_ascii=False, indent=1) if args.json else "\n".join(table(run)))

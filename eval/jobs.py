@@ -13,8 +13,7 @@ def evaluate_job(settings: Settings, kb: str, questions_path: Path, model: str =
 
     `model` is what answers (see kb.serving.entries), "": what does so when it begins.
     """
-    for job in jobs.list_jobs(settings, KIND, kb):
-        if job.alive:
-            return job
+    if job := jobs.running(settings, kb, KIND):
+        return job
     args = ["--kb", kb, "--questions", str(questions_path), "--data-base", str(settings.data_base), f"--model={model}"]
     return jobs.start(settings, KIND, f"Evaluate {kb}", "eval", args, subject=kb)

@@ -5,8 +5,8 @@ A baseline is one file: a report with its scores and no texts, small enough to b
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from eval.cases import Case, read_cases
 from eval.figures import Figures, Intervals, aggregate, intervals, slices
 from eval.lines import CaseLine, read_lines
 from eval.score import CaseScore, score_from
+from kb import whole
+from kb.disk import disk_errors
 from kb.errors import KBError
 from kb.settings import Settings
 
@@ -113,21 +115,15 @@ def read_questions(folder: Path) -> dict[str, Case]:
         return {}
 
 
-@contextmanager
-def writing(where: Path) -> Iterator[None]:
+def writing(where: Path) -> AbstractContextManager[None]:
     """One sentence for a disk that is full, failing or not ours to write. Raises KBError."""
-    try:
-        yield
-    except OSError as error:
-        raise KBError(f"{where} cannot be written ({error.strerror}): make room there, or name another place.") from error
+    return disk_errors(where, KBError)
 
 
-def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Write whole or not at all. Raises KBError where that fails."""
     with writing(path):
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", "utf-8")
-        part.replace(path)
+        whole.write_json(path, value)
 
 
 def save_baseline(run: Run, path: Path) -> None:

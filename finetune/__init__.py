@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from finetune.jobs import compare_job, merge_job, train_job
     from finetune.lengths import Lengths
     from finetune.memory import Estimate, Part, estimate
-    from finetune.planning import Plan, config_text, plan
+    from finetune.planning import Plan, plan
     from finetune.progress import Point, Sample, curves, samples
     from finetune.recipe import Recipe, Schedule
     from finetune.remark import Remark
@@ -41,7 +41,7 @@ _NAMES = {
     "finetune.memory": "Estimate Part estimate",
     "finetune.jobs": "compare_job merge_job train_job",
     "finetune.lengths": "Lengths",
-    "finetune.planning": "Plan config_text plan",
+    "finetune.planning": "Plan plan",
     "finetune.progress": "Point Sample curves samples",
     "finetune.recipe": "Recipe Schedule",
     "finetune.remark": "Remark",
@@ -72,7 +72,6 @@ __all__ = [
     "change_example",
     "compare",
     "compare_job",
-    "config_text",
     "curves",
     "delete_example",
     "estimate",

@@ -6,17 +6,15 @@ Exit codes: 0 done; 1 failed, with one sentence on standard error; 2 a mistake i
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kb.errors import KBError, TuneError
+from kb.progress import bar_to
 
 if TYPE_CHECKING:
     from finetune.dataset import Example
-    from kb.progress import Bar
     from kb.settings import Settings
 
 
@@ -142,7 +140,7 @@ def _train(args: argparse.Namespace, settings: "Settings") -> int:
         raise TuneError(f"The tune {args.name!r} has no checkpoint to go on from: train it without --resume.")
     if args.afresh:
         start_over(settings, args.name)
-    with _bar(args) as bar:
+    with bar_to(args.progress) as bar:
         tune = train(settings, args.name, bar)
     print(f"{tune.name}: {tune.state} after {tune.iteration} of {tune.total} iterations.")
     return PAUSED if tune.state == "paused" else 0
@@ -151,7 +149,7 @@ def _train(args: argparse.Namespace, settings: "Settings") -> int:
 def _merge(args: argparse.Namespace, settings: "Settings") -> int:
     from finetune.steps import merge
 
-    with _bar(args) as bar:
+    with bar_to(args.progress) as bar:
         card = merge(settings, args.name, args.model, bar)
     print(f"{card.name}: {card.parameters:,} parameters, {card.bytes / 1e9:.2f} GB, made from {', '.join(card.made_from)}.")
     return 0
@@ -166,7 +164,7 @@ def _compare(args: argparse.Namespace, settings: "Settings") -> int:
     from finetune.comparison import compare
     from kb.jobs import Progress
 
-    with _bar(args) as bar:
+    with bar_to(args.progress) as bar:
         found = compare(settings, args.name, lambda done, total: bar(Progress("compare", done, total, "prompts")))
     for one in found:
         print(f"{one.prompt}\n  before: {one.before}\n  after:  {one.after}")
@@ -212,24 +210,6 @@ def _remove(args: argparse.Namespace, settings: "Settings") -> int:
 
     remove_tune(settings, args.name)
     return 0
-
-
-@contextmanager
-def _bar(args: argparse.Namespace) -> "Iterator[Bar]":
-    from finetune.files import saving
-    from kb.progress import Bar
-
-    file = None
-    if args.progress:
-        with saving(args.progress):
-            file = args.progress.open("a", encoding="utf-8")
-    bar = Bar(file)
-    try:
-        yield bar
-    finally:
-        bar.close()
-        if file:
-            file.close()
 
 
 _COMMANDS = {"new": _new, "train": _train, "merge": _merge, "run": _run, "compare": _compare, "list": _list, "show": _show,

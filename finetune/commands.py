@@ -15,6 +15,7 @@ _SMALL = 50_000_000  # parameters of a model that several threads only hold up
 
 
 def train_argv(python: Path, folder: Path, resume: Path | None) -> list[str]:
+    """`resume`: the checkpoint that it goes on from."""
     argv = [
         str(python),
         str(LAUNCHER),
@@ -43,6 +44,7 @@ def adapter_argv(python: Path, folder: Path, checkpoint: Path, into: Path) -> li
 
 
 def merge_argv(python: Path, base: Path, adapter: Path, into: Path) -> list[str]:
+    """In shards of 2 GB, on the device that trains."""
     return [str(python), str(LAUNCHER), "merge", str(base), str(adapter), str(into), "--max-shard-size", "2GB",
             "--safe-serialization", "--device", device().kind]  # fmt: skip
 

@@ -51,7 +51,7 @@ def pairs(settings: Settings, name: str) -> list[Pair]:
 
 
 def ask(settings: Settings, model: str, prompts: tuple[str, ...], system: str) -> list[str]:
-    """The answers of a model here, each prompt asked by itself, in the form it was taught in."""
+    """The answers of a model here, each prompt asked by itself, in the form it was taught in. Raises TuneError or ModelError."""
     from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
     from kb.llm.chat import Chat

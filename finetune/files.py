@@ -2,26 +2,23 @@
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from kb import whole
+from kb.disk import disk_errors
 from kb.errors import TuneError
 
 _LOCK = "running.lock"
 _PATIENCE = 1.0  # seconds: a look at whether it runs holds the lock for an instant
 
 
-@contextmanager
-def saving(where: Path) -> Iterator[None]:
+def saving(where: Path) -> AbstractContextManager[None]:
     """One sentence for a disk that is full, failing or not ours to write. Raises TuneError."""
-    try:
-        yield
-    except OSError as error:
-        raise TuneError(f"{where} cannot be written ({error.strerror}): make room there, or free it.") from error
+    return disk_errors(where, TuneError)
 
 
 @contextmanager
@@ -61,17 +58,14 @@ def _take(descriptor: int) -> bool:
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:
     """Raises TuneError where that fails; what was there stays then."""
-    part = path.with_name(f"{path.name}.part")
     with saving(path):
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        whole.write_whole(path, lines)
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_whole(path, [json.dumps(value, ensure_ascii=False, indent=1) + "\n"])
+    """The same of one value."""
+    with saving(path):
+        whole.write_json(path, value)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from finetune.tunes import get_tune, start_over
 from kb import jobs
 from kb.settings import Settings
 
-TRAIN, MERGE, COMPARE = "train", "merge", "compare"
+TRAIN, MERGE, COMPARE = _KINDS = "train", "merge", "compare"
 
 
 def train_job(settings: Settings, name: str, *, afresh: bool = False, merge_as: str = "") -> jobs.Job:
@@ -12,7 +12,7 @@ def train_job(settings: Settings, name: str, *, afresh: bool = False, merge_as: 
 
     The job of this tune that runs already, if one does. It waits for the GPU, and can be paused; jobs.rerun() goes on with it.
     """
-    if afresh and not _running(settings, name):
+    if afresh and not jobs.running(settings, name, *_KINDS):
         start_over(settings, name)  # here, and not by the job: started again after a pause, it is to go on
     command = ["run", name, "--as", merge_as] if merge_as else ["train", name]
     return _start(settings, TRAIN, f"Train {name}", command, name, can_pause=True)
@@ -30,12 +30,7 @@ def compare_job(settings: Settings, name: str) -> jobs.Job:
 
 def _start(settings: Settings, kind: str, title: str, args: list[str], name: str, can_pause: bool = False) -> jobs.Job:
     get_tune(settings, name)  # says so now where there is none
-    if job := _running(settings, name):
+    if job := jobs.running(settings, name, *_KINDS):
         return job
     where = ["--data-base", str(settings.data_base), "--tools", str(settings.tools)]
     return jobs.start(settings, kind, title, "finetune", [*args, *where], subject=name, gpu=True, can_pause=can_pause)
-
-
-def _running(settings: Settings, name: str) -> jobs.Job | None:
-    found = [job for kind in (TRAIN, MERGE, COMPARE) for job in jobs.list_jobs(settings, kind, name) if job.alive]
-    return found[0] if found else None

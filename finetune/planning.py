@@ -48,6 +48,7 @@ def plan(settings: Settings, name: str, recipe: Recipe | None = None) -> Plan:
 
 
 def plan_of(settings: Settings, folder: Path, recipe: Recipe, examples: Sequence[Example]) -> Plan:
+    """plan() of a recipe and examples that may not be kept yet. Raises the same."""
     from finetune.commands import command_lines
 
     for sentence in recipe.faults().values():
@@ -66,11 +67,6 @@ def plan_of(settings: Settings, folder: Path, recipe: Recipe, examples: Sequence
         lengths, schedule, memory, recipe.config_text or written, written, command_lines(settings, folder, recipe.base),
         tuple(_warnings(recipe, card, lengths, schedule, memory, unfinished)),
     )  # fmt: skip
-
-
-def config_text(settings: Settings, name: str) -> str:
-    """The config of the tune `name` as it will run, or as it ran where that cannot be said. Raises like plan()."""
-    return plan(settings, name).config
 
 
 def teachable(settings: Settings, base: str) -> Card:

@@ -62,6 +62,7 @@ def samples(settings: Settings, name: str) -> list[Sample]:
 
 
 def read_points(work: Path) -> list[Point]:
+    """The curve that the tool has written into `work`, over all attempts, by iteration."""
     points: list[Point] = []
     for folder in _attempts(work):
         own = list(_points(folder / "scalars.json"))
@@ -71,6 +72,7 @@ def read_points(work: Path) -> list[Point]:
 
 
 def read_samples(work: Path, recipe: Recipe, template: Template, total: int) -> list[Sample]:
+    """The sample answers that the tool has written into `work`, over all attempts."""
     found: dict[tuple[int, int], Sample] = {}
     for folder in _attempts(work):
         for path in folder.glob("eval_outputs_iter_*.txt"):
@@ -105,6 +107,7 @@ def iteration_of(log: str) -> tuple[int, int] | None:
 
 
 def last_lines(log: Path) -> str:
+    """The end of a log; empty where there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))

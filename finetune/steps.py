@@ -49,7 +49,7 @@ def train(settings: Settings, name: str, tell: Tell | None = None) -> Tune:
     folder = get_tune(settings, name).folder
     python = _python(settings)
     with locked(folder):
-        _train(settings, get_tune(settings, name), python, tell or _quiet)
+        _train(settings, get_tune(settings, name), python, tell or _printed)
     return get_tune(settings, name)
 
 
@@ -60,7 +60,7 @@ def merge(settings: Settings, name: str, model: str = "", tell: Tell | None = No
         TuneError: nothing is trained, or a step failed.
         ModelError: there is a model of that name, or the disk is too small.
     """
-    tell, model = tell or _quiet, model or name
+    tell, model = tell or _printed, model or name
     folder = get_tune(settings, name).folder
     python = _python(settings)
     with locked(folder), building(settings, model) as part:
@@ -204,6 +204,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _quiet(progress: Progress) -> None:
+def _printed(progress: Progress) -> None:
     if progress.note:
         print(progress.note, file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from finetune.dataset import Example, example_from, example_json, fault
 from finetune.files import locked, read_json, running, saving, write_json, write_whole
@@ -23,13 +23,16 @@ from kb.errors import TuneError
 from kb.names import bad_name
 from kb.settings import Settings
 
+if TYPE_CHECKING:
+    from kb.models import Card
+
 EXAMPLES, RECIPE, DATA, CONFIG, WORK, ADAPTER = "examples.jsonl", "recipe.json", "data.jsonl", "config.py", "work", "adapter"
 RESULT, COMPARED = "result.json", "compare.json"
 _NAME_BYTES = 64
 _log = logging.getLogger(__name__)
 
 # draft: never trained; running: a process is at it; paused, failed: `error` says why, its checkpoints can be gone on with;
-# trained: to be merged; merged: a model was made of it.
+# trained: to be merged; merged: a model was made of it since.
 TuneState = Literal["draft", "running", "paused", "failed", "trained", "merged"]
 _LOST = "The training was ended from outside (killed, or the machine went off): train again, it goes on from its last checkpoint."
 
@@ -70,6 +73,7 @@ class Tune:
 
 
 def tunes_root(settings: Settings) -> Path:
+    """Where all tunes lie."""
     return settings.data_base / "tunes"
 
 
@@ -129,6 +133,7 @@ def start_over(settings: Settings, name: str) -> None:
 
 
 def read_tune_examples(settings: Settings, name: str) -> list[Example]:
+    """As they are edited, in order. Raises TuneError where there is no such tune, or a row is damaged."""
     return _examples(_existing(settings, name))
 
 
@@ -207,19 +212,21 @@ def _read(settings: Settings, folder: Path) -> Tune:
         raise TuneError(f"{folder / RECIPE} is damaged ({error!r}): remove the folder {folder}, or mend it.") from error
     examples, result = _examples(folder), read_json(folder / RESULT)
     saved = checkpoints(folder)
-    models = _models(settings, folder.name)
-    state, why = _state(result, models, running(folder))
+    merged = _merged(settings, folder.name)
+    state, why = _state(result, merged[-1].created if merged else 0.0, running(folder))
     return Tune(
         name=folder.name, folder=folder, recipe=recipe, examples=len(examples), created=created,
         unfinished=sum(example.unfinished for example in examples),
         copies=sum(example.copies for example in examples if not example.unfinished),
         state=state, error=why, iteration=max(result.get("iteration", 0), saved[-1].iteration if saved else 0),
-        total=result.get("total", 0), checkpoints=saved, models=models, sha256=result.get("sha256", ""),
+        total=result.get("total", 0), checkpoints=saved, sha256=result.get("sha256", ""),
+        models=tuple(card.name for card in merged),
         changed=bool(result) and result.get("asked") != asked_of(folder), log=folder / WORK / "log.txt",
     )  # fmt: skip
 
 
-def _state(result: dict[str, Any], models: tuple[str, ...], runs: bool) -> tuple[TuneState, str]:
+def _state(result: dict[str, Any], merged: float, runs: bool) -> tuple[TuneState, str]:
+    """`merged`: when a model was last made of it, epoch seconds. Before the last training ended: of an earlier training."""
     if runs:
         return "running", ""
     if not result:
@@ -228,15 +235,16 @@ def _state(result: dict[str, Any], models: tuple[str, ...], runs: bool) -> tuple
     if state == "running":
         return "failed", _LOST
     if state == "trained":
-        return ("merged" if models else "trained"), ""
+        return ("merged" if merged > result.get("ended", 0.0) else "trained"), ""
     return ("paused" if state == "paused" else "failed"), str(result.get("error", ""))
 
 
-def _models(settings: Settings, name: str) -> tuple[str, ...]:
+def _merged(settings: Settings, name: str) -> "list[Card]":
+    """Oldest first."""
     from kb.models import list_models
 
     cards = [card for card in list_models(settings) if card.origin == "merge" and card.how.get("tune") == name]
-    return tuple(card.name for card in sorted(cards, key=lambda card: card.created))
+    return sorted(cards, key=lambda card: card.created)
 
 
 def _examples(folder: Path) -> list[Example]:

@@ -101,11 +101,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
     from ingest.build import reindex
-    from kb.progress import Bar
+    from kb.progress import bar_to
     from kb.settings import load_settings
 
-    progress_file = args.progress.open("a", encoding="utf-8") if args.progress else None
-    bars = Bar(progress_file)
     try:
         settings = load_settings(data_base=args.data_base, embed_model=args.embed_model)
         if said := _manage(args, settings):
@@ -117,17 +115,14 @@ def main(argv: list[str] | None = None) -> int:
 
             watch(args.kb, settings, print)
             return 0
-        report = reindex(args.kb, settings, bars, args.rebuild)
+        with bar_to(args.progress) as bar:
+            report = reindex(args.kb, settings, bar, args.rebuild)
     except KBError as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ingest: stopped; the index is as it was.", file=sys.stderr)
         return 1
-    finally:
-        bars.close()
-        if progress_file:
-            progress_file.close()
     if args.json:
         print(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
     else:

@@ -8,8 +8,7 @@ KIND = "ingest"
 
 def reindex_job(settings: Settings, name: str) -> jobs.Job:
     """Re-index the knowledge base `name` in the background; the job that runs already, if one does."""
-    for job in jobs.list_jobs(settings, KIND, name):
-        if job.alive:
-            return job
+    if job := jobs.running(settings, name, KIND):
+        return job
     args = ["--kb", name, "--data-base", str(settings.data_base)]
     return jobs.start(settings, KIND, f"Index {name}", "ingest", args, subject=name)

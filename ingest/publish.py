@@ -18,9 +18,10 @@ from kb.index import Generation, verify
 from kb.jobs import Progress
 from kb.learn import learn
 from kb.learned import write_learned
-from kb.manifest import read_manifest, sync
+from kb.manifest import read_manifest
 from kb.settings import Settings
 from kb.state import State
+from kb.whole import sync
 
 _VERIFY_SECONDS = 600
 

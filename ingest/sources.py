@@ -1,6 +1,5 @@
 """What belongs to a knowledge base: folders, files and repositories, remembered in its sources.json."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from kb.base import KnowledgeBase, base_folder, read_sources
 from kb.errors import SourceError
 from kb.records import Source
 from kb.settings import Settings
+from kb.whole import write_json
 
 GUIDE = "guide"
 _REPO = Path(__file__).resolve().parent.parent
@@ -147,11 +147,8 @@ def ensure_guide(settings: Settings) -> str:
 def remember(folder: Path, sources: Sequence[Source]) -> None:
     """Write sources.json: what a knowledge base is made from, from now on."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "sources.part"
     rows = [asdict(source) for source in sources]
     for row in rows:
         if Path(row["path"]).is_relative_to(folder):
             row["path"] = str(Path(row["path"]).relative_to(folder))
-    value = {"version": __version__, "sources": rows}
-    part.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
-    part.replace(folder / "sources.json")
+    write_json(folder / "sources.json", {"version": __version__, "sources": rows})

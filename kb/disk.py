@@ -1,11 +1,11 @@
-"""Room on the disk for what is large, and one sentence for what a disk does when it is full or failing."""
+"""Room on the disk for what is large, and one sentence for a disk that is full, failing or not ours to write."""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kb.errors import ModelError
+from kb.errors import KBError, ModelError
 
 _SPARE = 256 * 1024**2  # left for everything else that is written under data_base
 
@@ -22,10 +22,15 @@ def enough_room(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """What the system raises while a model is written, as a ModelError."""
+def disk_errors(where: Path, kind: type[KBError] = ModelError) -> Iterator[None]:
+    """What the system raises while `where` is written, as an error of this kind."""
     try:
         yield
     except OSError as error:
-        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free // 1024**2
-        raise ModelError(f"{folder} cannot be written ({error.strerror or error}; {free} MiB are free).") from error
+        raise kind(f"{unwritten(where, error.strerror or str(error))}: make room there, or name another place.") from error
+
+
+def unwritten(where: Path, why: str) -> str:
+    """The beginning of a sentence: what cannot be written, why, and how much room there is."""
+    free = shutil.disk_usage(next(path for path in (where, *where.parents) if path.exists())).free // 1024**2
+    return f"{where} cannot be written ({why}; {free} MiB are free)"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from kb.embed_model import BUILTIN, check, convert, converted_home, load_torch, locate, openvino_package, write_json
+from kb.embed_model import BUILTIN, check, convert, converted_home, load_torch, locate, openvino_package, write_card
 from kb.errors import ModelError
 from kb.settings import Settings
 
@@ -94,7 +94,7 @@ def _load(settings: Settings) -> Embedder:
     else:
         if "dimension" not in card:
             card |= convert(folder, home)
-            write_json(home / "card.json", card)
+            write_card(home, card)
         dimension, max_tokens = card["dimension"], min(card["max_tokens"], most)
         encode, tokenizer = _openvino_encoder(home, max_tokens)
     prefixes = settings.query_prefix, settings.passage_prefix

@@ -14,6 +14,7 @@ from typing import Any
 
 from kb.errors import ModelError
 from kb.settings import Settings, load_settings
+from kb.whole import write_json
 
 BUILTIN = "all-MiniLM-L6-v2"
 # Of the publisher's model.safetensors; the package that carries it must carry the same bytes.
@@ -83,7 +84,7 @@ def check(home: Path, folder: Path, model: str) -> dict[str, Any]:
     fresh = {"model": model, "revision": digest.hexdigest(), "stamp": stamp}
     if card.get("revision") == fresh["revision"]:
         fresh = card | fresh
-    write_json(home / "card.json", fresh)
+    write_card(home, fresh)
     return fresh
 
 
@@ -111,11 +112,10 @@ def _read_card(home: Path) -> dict[str, Any]:
         return {}
 
 
-def write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1), "utf-8")
-    part.replace(path)
+def write_card(home: Path, card: dict[str, Any]) -> None:
+    """Keep what is known of the embedding model that `home` is the folder of."""
+    home.mkdir(parents=True, exist_ok=True)
+    write_json(home / "card.json", card)
 
 
 def load_torch(folder: Path, device: str, kind: str = "SentenceTransformer", **model_kwargs: Any) -> Any:
@@ -180,4 +180,4 @@ if __name__ == "__main__":  # make setup: so that the first start need not
     _model, _folder = locate(load_settings(embed_model="builtin"))
     _home = _WITH_THE_APP / "embedding" / hashlib.sha256(str(_folder).encode()).hexdigest()[:16]
     _fresh = check(_home, _folder, _model)
-    write_json(_home / "card.json", _fresh | convert(_folder, _home))
+    write_card(_home, _fresh | convert(_folder, _home))

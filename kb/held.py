@@ -120,6 +120,7 @@ _houses_lock = threading.Lock()
 
 
 def house_of(settings: Settings) -> House:
+    """The one of this process for a data_base."""
     with _houses_lock:
         return _houses.setdefault(settings.data_base, House())
 

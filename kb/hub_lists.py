@@ -131,5 +131,6 @@ def refuse_status(reply: httpx.Response, root: str, what: str) -> None:
 
 
 def unreachable(root: str, error: Exception) -> ModelError:
+    """The sentence for a hub that does not answer."""
     why = f"{type(error).__name__}: {error}".rstrip(": ")
     return ModelError(f"{root} cannot be reached ({why}): set hub_endpoint to a mirror, or take it with --source modelscope.")

@@ -22,7 +22,8 @@ from kb import processes
 from kb.errors import KBError
 from kb.processes import run_tool  # noqa: F401 - public here
 from kb.settings import Settings
-from kb.supervisor import GPU_LOCK, alive, read, write
+from kb.supervisor import GPU_LOCK, alive, read
+from kb.whole import write_json
 
 JobState = Literal["starting", "waiting", "running", "paused", "done", "failed", "cancelled", "lost"]
 DONE_CODES = (0, 3)  # 3: done, with skipped files
@@ -106,7 +107,7 @@ def start(
     id_ = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = root / id_
     folder.mkdir()
-    write(folder / "job.json", {"kind": kind, "title": title, "subject": subject, "module": module, "args": list(args),
+    write_json(folder / "job.json", {"kind": kind, "title": title, "subject": subject, "module": module, "args": list(args),
                                 "gpu": gpu, "can_pause": can_pause, "started": time.time()})  # fmt: skip
     path = os.pathsep.join([str(_REPO), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {name: value for name, value in os.environ.items() if name != processes.MARK}  # a job may start another
@@ -128,6 +129,11 @@ def list_jobs(settings: Settings, kind: str | None = None, subject: str | None =
     for job in jobs:
         _sweep(job)
     return [job for job in jobs if (kind is None or job.kind == kind) and (subject is None or job.subject == subject)]
+
+
+def running(settings: Settings, subject: str, *kinds: str) -> Job | None:
+    """The job of one of these kinds about `subject` that has not ended, if there is one."""
+    return next((job for job in list_jobs(settings, subject=subject) if job.alive and job.kind in kinds), None)
 
 
 def cancel(settings: Settings, id_: str) -> None:
@@ -158,9 +164,8 @@ def pause_asked() -> bool:
 def rerun(settings: Settings, id_: str) -> Job:
     """Start again what a job that has ended was asked; the one of its kind and subject that runs, if one does."""
     job = get(settings, id_)
-    for other in list_jobs(settings, job.kind, job.subject):
-        if other.alive:
-            return other
+    if other := running(settings, job.subject, job.kind):
+        return other
     asked = read(job.folder / "job.json")
     return start(settings, job.kind, job.title, asked["module"], asked["args"], job.subject,
                  gpu=asked["gpu"], can_pause=asked["can_pause"])  # fmt: skip
@@ -218,7 +223,7 @@ def _sweep(job: Job) -> None:
         return
     leader = run["tool"] if alive(run, "tool", "tool_started") else 0
     if processes.end(job.folder, leader, grace=0) and not (job.folder / "exit.json").exists():
-        write(job.folder / "exit.json", {"code": None, "cancelled": False, "lost": True, "ended": time.time()})
+        write_json(job.folder / "exit.json", {"code": None, "cancelled": False, "lost": True, "ended": time.time()})
 
 
 def _progress(folder: Path) -> Progress | None:

@@ -13,7 +13,7 @@ from typing import Any
 from kb.confidence import BY_WORDS_ALONE, Calibration
 from kb.errors import BaseError
 from kb.glossary import Glossary
-from kb.manifest import sync
+from kb.whole import write_json
 
 FILE = "learned.json"
 _CHANGED = 0.1  # share of the chunks after which all is learned again
@@ -62,8 +62,4 @@ def _translations(value: Any) -> dict[str, list[tuple[str, float]]]:
 
 def write_learned(folder: Path, learned: Learned) -> None:
     """Put it beside the index in `folder`, in place of what was there."""
-    part = folder / f"{FILE}.part"
-    part.write_text(json.dumps(asdict(learned), ensure_ascii=False), "utf-8")
-    sync(part)
-    part.rename(folder / FILE)
-    sync(folder)
+    write_json(folder / FILE, asdict(learned), indent=None)

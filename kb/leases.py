@@ -21,6 +21,7 @@ _takers = ThreadPoolExecutor(64, "lease")
 
 
 def chosen_model(settings: Settings) -> Answering:
+    """What is to answer: what was chosen, else the server of the settings, else quotations."""
     chosen = State(settings).model()
     default = SETTINGS if settings.endpoint_url else QUOTES
     if chosen is None:

@@ -1,13 +1,13 @@
 """What a generation is: a file written last, so a folder that has one is complete."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kb.embed import Fingerprint
 from kb.errors import BaseError
+from kb.whole import write_json
 
 FORMAT = 3
 MANIFEST = "manifest.json"
@@ -59,17 +59,4 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make the generation in `folder` complete, once everything else in it is on disk."""
-    part = folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps(asdict(manifest), ensure_ascii=False, indent=1), "utf-8")
-    sync(part)
-    part.rename(folder / MANIFEST)
-    sync(folder)
-
-
-def sync(path: Path) -> None:
-    """Make a file or a folder's entries survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_json(folder / MANIFEST, asdict(manifest))

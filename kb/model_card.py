@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kb.errors import ModelError
+from kb.whole import write_json
 
 CARD = "card.json"
 
@@ -59,6 +60,5 @@ def read_card(folder: Path) -> Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    part = folder / f"{CARD}.part"
-    part.write_text(json.dumps(asdict(card), ensure_ascii=False, indent=1) + "\n", "utf-8")
-    part.replace(folder / CARD)
+    """Whole or not at all. Raises OSError."""
+    write_json(folder / CARD, asdict(card))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from kb import hub, models
 from kb.errors import KBError, ModelError
+from kb.llm.memory import gib
 from kb.model_card import Card
-from kb.progress import Bar
+from kb.progress import Bar, bar_to
 from kb.settings import Settings
 
 
@@ -21,17 +22,12 @@ def run(settings: Settings, args: argparse.Namespace) -> int:
         KBError: a sentence for the user.
     """
     actions = {"list": _list, "add": _add, "download": _download, "remove": _remove, "check": _check, "use": _use}
-    file = args.progress.open("a", encoding="utf-8") if getattr(args, "progress", None) else None
-    bar = Bar(file)
     try:
-        return actions[args.action](settings, args, bar)
+        with bar_to(getattr(args, "progress", None)) as bar:
+            return actions[args.action](settings, args, bar)
     except KeyboardInterrupt:
         print("kb: stopped; what was fetched stays, and the same command goes on with it.", file=sys.stderr)
         return 1
-    finally:
-        bar.close()
-        if file:
-            file.close()
 
 
 def _list(settings: Settings, args: argparse.Namespace, _: Bar) -> int:
@@ -51,11 +47,10 @@ def described(card: Card) -> str:
     """A model in a line."""
     if card.endpoint:
         return f"{card.endpoint.url}" + (f" ({card.endpoint.model})" if card.endpoint.model else "")
-    size = f"{card.bytes / 1024**3:.1f} GiB" if card.bytes >= 1024**3 else f"{card.bytes / 1024**2:.1f} MiB"
     count = f"{card.parameters / 1e9:.1f} B" if card.parameters >= 1e9 else f"{card.parameters / 1e6:.1f} M"
     parts = (
         f"{count} parameters",
-        f"{size} {card.quantization or card.dtype}",
+        f"{gib(card.bytes)} {card.quantization or card.dtype}",
         f"{card.context} tokens",
         card.template,
         card.licence,
@@ -116,7 +111,7 @@ def _remove(settings: Settings, args: argparse.Namespace, _: Bar) -> int:
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise KBError("Nothing was removed.")
     freed = models.remove_model(settings, args.name)
-    print(f"The model {args.name!r} is removed; {freed / 1024**2:.1f} MiB are free again.")
+    print(f"The model {args.name!r} is removed; {gib(freed)} are free again.")
     return 0
 
 

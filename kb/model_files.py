@@ -72,9 +72,7 @@ def refuse_names(names: list[str], where: str) -> None:
             f"{where} has {f'only {pickled} and the like' if pickled else 'no .safetensors weights'}: {HOW_TO_CONVERT}"
         )
     if not any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names):
-        raise ModelError(
-            f"{where} has no tokenizer (tokenizer.json or tokenizer.model): copy it from where the model comes from."
-        )
+        raise ModelError(f"{where} {NO_TOKENIZER}")
 
 
 def belongs(name: str) -> bool:
@@ -88,7 +86,11 @@ def belongs(name: str) -> bool:
 
 
 def weight_names(names: list[str], index: dict[str, Any]) -> list[str]:
-    """Which of the safetensors files hold the model: those that its index names, else model.safetensors, else all."""
+    """Which of the safetensors files hold the model: those that its index names, else model.safetensors, else all.
+
+    Raises:
+        ModelError: the index is damaged.
+    """
     if index:
         used = index.get("weight_map")
         if not isinstance(used, dict) or not all(isinstance(name, str) and belongs(name) for name in used.values()):

@@ -33,7 +33,6 @@ def download_model_job(settings: Settings, repo: str, *, revision: str = "", sou
 
 def _job(settings: Settings, title: str, args: list[str], name: str) -> jobs.Job:
     models.model_folder(settings, name)
-    for job in jobs.list_jobs(settings, KIND, name):
-        if job.alive:
-            return job
+    if job := jobs.running(settings, name, KIND):
+        return job
     return jobs.start(settings, KIND, title, "kb", [*args, f"--name={name}", f"--data-base={settings.data_base}"], subject=name)

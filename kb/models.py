@@ -37,6 +37,7 @@ Tell = Callable[[Progress], None]
 
 
 def models_root(settings: Settings) -> Path:
+    """Where all models lie."""
     return settings.data_base / "models"
 
 

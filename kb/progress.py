@@ -3,9 +3,14 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from kb.disk import disk_errors
+from kb.errors import KBError
 
 if TYPE_CHECKING:
     from kb.jobs import Progress
@@ -41,6 +46,19 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+@contextmanager
+def bar_to(path: Path | None) -> Iterator[Bar]:
+    """A Bar that also adds to the file `path` (what --progress names), closed at the end. Raises KBError for a bad path."""
+    with ExitStack() as opened:
+        file = None
+        if path:
+            with disk_errors(path, KBError):
+                file = opened.enter_context(path.open("a", encoding="utf-8"))
+        bar = Bar(file)
+        opened.callback(bar.close)
+        yield bar
 
 
 class Meter:

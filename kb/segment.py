@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from kb.errors import BaseError
-from kb.manifest import sync
 from kb.records import Chunk
+from kb.whole import sync
 
 COLLECTION = "langchain"  # the name that langchain_chroma.Chroma looks for when none is given
 # Recall@10: .994 on the 5,281 vectors of a real base, .87 on 10,000 random ones (Chroma's defaults: .976 and .54). Twice

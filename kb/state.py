@@ -212,7 +212,7 @@ class State:
     def rate(self, conversation: str, owner: str, ordinal: int, vote: int, note: str = "") -> None:
         """A thumb up (1) or down (-1) for the answer at `ordinal`, in place of an earlier one; 0 takes it back.
 
-        It goes with its answer: an answer that is asked for again has none.
+        It goes with its answer: an answer that is asked for again has none. Raises BaseError where it is not the owner's answer.
         """
         if vote not in (-1, 0, 1):
             raise ValueError(f"a vote of {vote}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kb import processes
+from kb.whole import write_json
 
 GPU_LOCK = "gpu.lock"  # in data_base/jobs/; holds the id of the job that has it
 _LOOK = 0.1
@@ -25,14 +26,14 @@ def supervise(folder: Path) -> None:
     """Run the job in `folder` to its end. The body of the supervisor process."""
     asked = read(folder / "job.json")
     run: dict[str, Any] = {"pid": os.getpid(), "process_started": processes.birth(os.getpid())}
-    write(folder / "run.json", run)
+    write_json(folder / "run.json", run)
     if asked["gpu"] and not _take_gpu(folder):
-        write(folder / "exit.json", {"code": None, "cancelled": True, "ended": time.time()})
+        write_json(folder / "exit.json", {"code": None, "cancelled": True, "ended": time.time()})
         return
     run["watcher"] = _watch(folder)
     run["watcher_started"] = processes.birth(run["watcher"])
     code, cancelled = _run(folder, asked, run)
-    write(folder / "exit.json", {"code": code, "cancelled": cancelled, "ended": time.time()})
+    write_json(folder / "exit.json", {"code": code, "cancelled": cancelled, "ended": time.time()})
 
 
 def _run(folder: Path, asked: dict[str, Any], run: dict[str, Any]) -> tuple[int, bool]:
@@ -42,7 +43,7 @@ def _run(folder: Path, asked: dict[str, Any], run: dict[str, Any]) -> tuple[int,
     argv = [sys.executable, "-m", asked["module"], *asked["args"], "--progress", str(folder / "progress.jsonl")]
     with (folder / "log.txt").open("ab") as log:
         tool = processes.launch(argv, stdout=log, stderr=log, start_new_session=True, env=environment)
-        write(folder / "run.json", run | {"tool": tool.pid, "tool_started": processes.birth(tool.pid)})
+        write_json(folder / "run.json", run | {"tool": tool.pid, "tool_started": processes.birth(tool.pid)})
         # Until it is waited for, its pid is nobody else's, so the group and session of that number are the job's.
         while os.waitid(os.P_PID, tool.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if cancelled := (folder / "cancel").exists():
@@ -112,13 +113,6 @@ def read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return {}
-
-
-def write(path: Path, value: Any) -> None:
-    """Whole, or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
-    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def _exchange(house: House, settings: Settings, old: str, wanted: Wanted, tell: 
             try:
                 candidate = house.bring(settings, wanted.name)
             except DoesNotFit as full:
-                if before is None or not _would_fit(house, settings, wanted.name, before):
+                if before is None or not _would_fit(settings, wanted.name, before):
                     raise
                 tell(f"{full} {label(old)} is stopped first; questions wait.")
                 stopped_first = True
@@ -107,7 +107,7 @@ def _exchange(house: House, settings: Settings, old: str, wanted: Wanted, tell: 
     return stopped_first
 
 
-def _would_fit(house: House, settings: Settings, name: str, old: Held) -> bool:
+def _would_fit(settings: Settings, name: str, old: Held) -> bool:
     needed = needs(get_model(settings, name), model_folder(settings, name), _device_of(settings))
     return needed <= memory(settings).free + old.needs
 

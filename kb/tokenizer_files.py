@@ -9,7 +9,7 @@ from typing import Any
 
 from kb.errors import ModelError
 from kb.model_config import settled_tokenizer
-from kb.model_files import read_json, write_json
+from kb.model_files import NO_TOKENIZER, read_json, write_json
 
 _SAMPLES = (
     "Hello, world!", "  two  spaces", "你好，世界。", "我是书生·浦语的小助手", "line\n\n\tnext\r\n",
@@ -34,9 +34,7 @@ def write_fast_tokenizer(source: Path, target: Path) -> None:
             config.pop(name, None)
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
     else:
-        raise ModelError(
-            f"{source} has no tokenizer (tokenizer.json or tokenizer.model): copy it from where the model comes from."
-        )
+        raise ModelError(f"{source} {NO_TOKENIZER}")
     special = read_json(source / "special_tokens_map.json")
     for name, token in (("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "</s>")):
         config.setdefault(name, special.get(name, token))

@@ -21,9 +21,10 @@ from kb.environments import interpreter_of, make_environment, python_of
 from kb.errors import KBError
 from kb.jobs import Progress
 from kb.processes import birth
-from kb.progress import Bar
+from kb.progress import bar_to
 from kb.settings import Settings
-from kb.supervisor import alive, read, write
+from kb.supervisor import alive, read
+from kb.whole import write_json
 
 ToolState = Literal["absent", "installing", "ready", "outdated", "broken"]
 KIND = "tool"
@@ -69,6 +70,7 @@ class Tool:
 
 
 def list_tools(settings: Settings) -> list[Tool]:
+    """All that are known, installed or not."""
     return [tool(settings, name) for name in _RECIPES]
 
 
@@ -82,9 +84,8 @@ def tool(settings: Settings, name: str) -> Tool:
 def install_job(settings: Settings, name: str) -> jobs.Job:
     """Install a tool in the background; the job that runs already, if one does."""
     _recipe(name)
-    for job in jobs.list_jobs(settings, KIND, name):
-        if job.alive:
-            return job
+    if job := jobs.running(settings, name, KIND):
+        return job
     args = ["tools", "install", name, "--data-base", str(settings.data_base), "--tools", str(settings.tools)]
     return jobs.start(settings, KIND, f"Install {name}", "kb", args, subject=name)
 
@@ -107,8 +108,8 @@ def install(settings: Settings, name: str, tell: Callable[[Progress], object] = 
 def command(settings: Settings, args: argparse.Namespace) -> int:
     """`python -m kb tools`; returns its exit code. Raises KBError."""
     if args.action == "install":
-        with (args.progress or Path(os.devnull)).open("a", encoding="utf-8") as file:
-            done = install(settings, args.name, Bar(file))
+        with bar_to(args.progress) as bar:
+            done = install(settings, args.name, bar)
         print(f"{done.name} {done.detail} is in {settings.tools / done.name}")
         return 0
     tools = list_tools(settings)
@@ -135,7 +136,7 @@ def _install(home: Path, recipe: _Recipe, tell: Callable[[Progress], object]) ->
         environment.install(requirements, recipe.constraints)
     tell(Progress("tool.check", 2, 3, "steps"))
     version = environment.run(recipe.probe)
-    write(home / _STAMP, {"requirements": asked, "interpreter": str(environment.python.resolve()), "version": version,
+    write_json(home / _STAMP, {"requirements": asked, "interpreter": str(environment.python.resolve()), "version": version,
                           "installed": time.time(), "seconds": round(time.time() - began)})  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def _one_installer(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise KBError(f"{home.name} is being installed already.") from error
-        write(_busy(home), {"pid": os.getpid(), "started": birth(os.getpid())})
+        write_json(_busy(home), {"pid": os.getpid(), "started": birth(os.getpid())})
         try:
             yield
         finally:

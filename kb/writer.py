@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -14,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from kb.catalog import CatalogWriter
+from kb.disk import unwritten
 from kb.embed import Fingerprint
 from kb.errors import BaseError
 from kb.index import Generation, IndexRow, segments_folder
 from kb.learned import write_learned
 from kb.lexical import LexicalWriter
-from kb.manifest import Manifest, SegmentInfo, sync, write_manifest
+from kb.manifest import Manifest, SegmentInfo, write_manifest
 from kb.records import Document
 from kb.segment import Segment, SegmentWriter, pack_text
+from kb.whole import sync
 
 SEGMENT_CHUNKS = 131_072  # at most, but for one document that is larger
 _BATCH = 500  # documents copied at a time
@@ -39,9 +40,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         # tantivy has no error of its own: a ValueError that does not speak of the disk is a bug of ours.
         if isinstance(error, ValueError) and not _OF_THE_DISK.search(str(error)):
             raise
-        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free // 1024**2
         what = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BaseError(f"{folder} cannot be written ({what}; {free} MiB are free): the old index still serves.") from error
+        raise BaseError(f"{unwritten(folder, what)}: the old index still serves.") from error
 
 
 class GenerationWriter:

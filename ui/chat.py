@@ -1,19 +1,16 @@
 """The chat tab, drawn and wired; what its buttons do is in conversation.py."""
 
-from typing import Any
-
 import gradio as gr
 
 from ui.answers import MAX_QUESTION
 from ui.board import board
 from ui.conversation import Conversations
 from ui.core import Core
+from ui.fields import HERE
 from ui.options_panel import OptionsPanel
 from ui.rating import Ratings
 from ui.render import Html, el, icon, link
 from ui.words import Words
-
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class ChatTab:
@@ -66,24 +63,24 @@ class ChatTab:
         def verb(name: str) -> gr.Button:
             return gr.Button(visible="hidden", elem_id=f"do-{name}")
 
-        gr.on([question.submit, send.click], run.ask, [question, conversation, kb, *chosen], view, **_HERE)
-        verb("ask").click(run.ask, [value, conversation, kb, *chosen], view, **_HERE)
-        verb("retry").click(run.retry, [conversation, kb, *chosen], view, **_HERE)
-        verb("anyway").click(run.anyway, [conversation, kb, *chosen], view, **_HERE)
+        gr.on([question.submit, send.click], run.ask, [question, conversation, kb, *chosen], view, **HERE)
+        verb("ask").click(run.ask, [value, conversation, kb, *chosen], view, **HERE)
+        verb("retry").click(run.retry, [conversation, kb, *chosen], view, **HERE)
+        verb("anyway").click(run.anyway, [conversation, kb, *chosen], view, **HERE)
         model, how = chosen[:2]
-        gr.on([model.input, how.input], self.options.summed, [model, how], [foot], **_HERE)
-        verb("up").click(self.ratings.up, [value, conversation], None, **_HERE)
-        verb("down").click(self.ratings.down, [value, conversation], None, **_HERE)
+        gr.on([model.input, how.input], self.options.summed, [model, how], [foot], **HERE)
+        verb("up").click(self.ratings.up, [value, conversation], None, **HERE)
+        verb("down").click(self.ratings.down, [value, conversation], None, **HERE)
         # Its own queue: a stop must not wait for the answers it is meant to end.
-        stop.click(run.stop, None, None, concurrency_limit=None, **_HERE)
-        verb("new").click(run.new, [kb], view, **_HERE)
-        kb.input(run.new, [kb], view, **_HERE)
-        verb("conversation").click(run.open, [value, kb], view, **_HERE)
-        verb("rename").click(run.rename, [value, conversation, kb], view, **_HERE)
-        verb("delete").click(run.delete, [value, conversation, kb], view, **_HERE)
-        verb("clear").click(run.clear, [conversation, kb], view, **_HERE)
-        verb("open").click(run.citations.open, [value, conversation], [reader, sources], **_HERE)
-        verb("sources").click(run.citations.show, [value, conversation], [sources], **_HERE)
+        stop.click(run.stop, None, None, concurrency_limit=None, **HERE)
+        verb("new").click(run.new, [kb], view, **HERE)
+        kb.input(run.new, [kb], view, **HERE)
+        verb("conversation").click(run.open, [value, kb], view, **HERE)
+        verb("rename").click(run.rename, [value, conversation, kb], view, **HERE)
+        verb("delete").click(run.delete, [value, conversation, kb], view, **HERE)
+        verb("clear").click(run.clear, [conversation, kb], view, **HERE)
+        verb("open").click(run.citations.open, [value, conversation], [reader, sources], **HERE)
+        verb("sources").click(run.citations.show, [value, conversation], [sources], **HERE)
 
     def _side_head(self) -> Html:
         new = link("#do:new:", icon("plus"), self.words("chat.new"), class_="new")

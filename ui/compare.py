@@ -19,6 +19,7 @@ from ui.board import board
 from ui.citations import Aside
 from ui.core import Core
 from ui.entries import answered_by, choices
+from ui.fields import HERE
 from ui.notice import warn
 from ui.options import WITH, WITHOUT, Options
 from ui.render import Html, carry, el, link
@@ -28,7 +29,6 @@ SKIP = gr.skip()
 SIDES = {"left": "compare.left", "right": "compare.right"}
 PRESETS = {"bare": "compare.bare", "models": "compare.models"}  # with and without the knowledge base, or one model and another
 _KEPT = 200  # browser tabs whose sources can be opened
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _log = logging.getLogger(__name__)
 
 
@@ -77,11 +77,11 @@ class CompareTab:
         chosen = [field for side in fields for field in side]
         self.view = [*chosen, note]
         view = [note, *boards, go, stop]
-        gr.on([question.submit, go.click], self.run, [question, kb, *chosen], view, **_HERE)
-        stop.click(self.stop, None, None, concurrency_limit=None, **_HERE)
+        gr.on([question.submit, go.click], self.run, [question, kb, *chosen], view, **HERE)
+        stop.click(self.stop, None, None, concurrency_limit=None, **HERE)
         for preset in PRESETS:
             button = gr.Button(visible="hidden", elem_id=f"do-{preset}")
-            button.click(getattr(self, preset), None, self.view, **_HERE)
+            button.click(getattr(self, preset), None, self.view, **HERE)
 
     def _presets(self) -> Html:
         every = [link(f"#do:{preset}:", self.words(key), class_="preset") for preset, key in PRESETS.items()]

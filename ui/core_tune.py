@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import kb
 from kb import Job, ModelError, TuneError, jobs, tools
+from ui.model_core import refuse_taken
 
 if TYPE_CHECKING:
     from finetune import Example, ExampleSet, Pair, Plan, Point, Recipe, Sample, Tune
@@ -149,8 +150,7 @@ class TuneCore:
         """Raises ModelError for a name that is taken or cannot be a folder's, before anything is started."""
         from finetune import merge_job
 
-        if kb.model_folder(self.settings, model or name).exists():
-            raise ModelError(f"There is a model {model or name!r} already: choose another name, or remove that one first.")
+        refuse_taken(self.settings, model or name)
         return merge_job(self.settings, name, model)
 
     def compare_tune(self, name: str) -> Job:

@@ -1,7 +1,5 @@
 """The evaluate tab: a question set is asked of a knowledge base as a job; below it, what such runs brought."""
 
-from typing import Any
-
 import gradio as gr
 
 from kb import Job, KBError
@@ -9,6 +7,7 @@ from ui import job_card
 from ui.board import board
 from ui.core import GUIDE, Core
 from ui.entries import choices, known
+from ui.fields import HERE
 from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.options import LIVE
@@ -18,7 +17,6 @@ from ui.results import Results, View
 from ui.words import Words
 
 TICK = 1.0  # seconds between two looks at a running job
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class EvaluateTab:
@@ -46,11 +44,11 @@ class EvaluateTab:
             job = board(elem_id="eval-job")
             self.sets.build(kb, sets)
             self.view = self.results.build(value, [kb, head, first, sets, answers, go, job, seen, timer])
-        first.click(self.run_first, None, self.view, **_HERE)
-        go.click(self.run, [kb, sets, answers], self.view, **_HERE)
+        first.click(self.run_first, None, self.view, **HERE)
+        go.click(self.run, [kb, sets, answers], self.view, **HERE)
         self.buttons.build(value, [kb], self.view, lambda kb: self._job_view(self._job(kb)))
-        timer.tick(self.tick, [kb, seen], self.view, **_HERE)
-        kb.change(self.refresh, [kb], self.view, **_HERE)
+        timer.tick(self.tick, [kb, seen], self.view, **HERE)
+        kb.change(self.refresh, [kb], self.view, **HERE)
 
     # Handlers
 

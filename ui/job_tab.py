@@ -8,12 +8,12 @@ import gradio as gr
 from kb import Job, KBError
 from ui import job_card
 from ui.core import Core
+from ui.fields import HERE
 from ui.notice import inform, warn
 from ui.render import Html
 from ui.words import Words
 
 Verb = Literal["cancel", "pause", "again"]
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class JobButtons:
@@ -33,7 +33,7 @@ class JobButtons:
         """Wire them; `draw`, called with the inputs, makes the outputs. `value` is that of a clicked link: the job's id."""
         for verb in get_args(Verb):
             button = gr.Button(visible="hidden", elem_id=f"do-{verb}-{self.tab}")
-            button.click(self._handler(verb, draw), [value, *inputs], list(outputs), **_HERE)
+            button.click(self._handler(verb, draw), [value, *inputs], list(outputs), **HERE)
 
     def press(self, verb: Verb, id_: str) -> bool:
         """Whether something was done; if not, the user has been told why."""

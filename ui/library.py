@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import gradio as gr
 
@@ -12,6 +11,7 @@ from kb.records import Source
 from ui import job_card, shelves
 from ui.board import board
 from ui.core import GUIDE, Core
+from ui.fields import HERE, MAX_TEXT, linked
 from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.render import carry, el
@@ -19,9 +19,7 @@ from ui.words import Words
 
 SKIP = gr.skip()
 TICK = 1.0  # seconds between two looks at a running job
-MAX_TEXT = 1000
 NEW = "default"  # where a folder goes when only the guide is there
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class View(NamedTuple):
@@ -88,16 +86,16 @@ class LibraryTab:
             skipped = board(elem_id="skipped")
         remove, pause = (gr.Button(visible="hidden", elem_id=f"do-{verb}") for verb in ("remove-source", "pause-source"))
         self.view = [kb, totals, sources, documents, reason, skipped, job, seen, timer, index, path, name]
-        index.click(self.reindex, [kb], self.view, **_HERE)
-        gr.on([add.click, path.submit], self.add, [path, name, kb], self.view, **_HERE)
-        upload.upload(self.upload, [upload, name, kb], self.view, **_HERE)
+        index.click(self.reindex, [kb], self.view, **HERE)
+        gr.on([add.click, path.submit], self.add, [path, name, kb], self.view, **HERE)
+        upload.upload(self.upload, [upload, name, kb], self.view, **HERE)
         self.buttons.build(value, [kb], self.view, lambda kb: self._job_view(self._job(kb)))
-        remove.click(self.remove, [value, kb], self.view, **_HERE)
-        pause.click(self.pause, [value, kb], self.view, **_HERE)
-        timer.tick(self.tick, [kb, seen], self.view, **_HERE)
-        kb.change(self.refresh, [kb], self.view, **_HERE)
-        search.change(self.find, [search, kb], [documents], trigger_mode="always_last", **_HERE)
-        reason.input(self.filter, [reason, kb], [skipped], **_HERE)
+        remove.click(self.remove, [value, kb], self.view, **HERE)
+        pause.click(self.pause, [value, kb], self.view, **HERE)
+        timer.tick(self.tick, [kb, seen], self.view, **HERE)
+        kb.change(self.refresh, [kb], self.view, **HERE)
+        search.change(self.find, [search, kb], [documents], trigger_mode="always_last", **HERE)
+        reason.input(self.filter, [reason, kb], [skipped], **HERE)
 
     def _adding(self) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.UploadButton]:
         words, shown = self.words, not self.core.public
@@ -203,7 +201,7 @@ class LibraryTab:
 
     def _source(self, value: str, kb: str | None) -> Source:
         for one in self.core.base(kb or "").sources():
-            if one.name == unquote(value or ""):
+            if one.name == linked(value):
                 return one
         raise SourceError(self.words("library.gone"))
 

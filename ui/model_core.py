@@ -151,8 +151,7 @@ class ModelCore:
         return kb.download_model_job(self.settings, id_, revision=revision, source=where, name=name)
 
     def _free_name(self, name: str) -> str:
-        if kb.model_folder(self.settings, name).exists():
-            raise ModelError(f"There is a model {name!r} already: choose another name, or remove that one first.")
+        refuse_taken(self.settings, name)
         if any(job.alive and job.subject == name for job in self.model_jobs()):
             raise ModelError(f"{name!r} is being added already.")
         return name
@@ -171,6 +170,12 @@ class ModelCore:
         if not folder.is_dir():
             raise ModelError(f"{folder} is not a folder: a model is one, with config.json and safetensors files in it.")
         return folder
+
+
+def refuse_taken(settings: kb.Settings, name: str) -> None:
+    """Raises ModelError for a name that a model has already or cannot have, before anything is started."""
+    if kb.model_folder(settings, name).exists():
+        raise ModelError(f"There is a model {name!r} already: choose another name, or remove that one first.")
 
 
 def _run(task: Task, work: Callable[[Task], Any]) -> None:

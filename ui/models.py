@@ -2,15 +2,15 @@
 
 import logging
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import gradio as gr
 
-from kb import Job, KBError
+from kb import Job
 from ui import job_card, model_cards
 from ui.board import board
 from ui.core import Core
 from ui.entries import known
+from ui.fields import HERE, attempt, given, linked, text
 from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.render import carry, el
@@ -18,9 +18,7 @@ from ui.words import Words
 
 SKIP = gr.skip()
 TICK = 1.0  # seconds between two looks at a swap, a check or a job
-MAX_TEXT = 1000
 HUBS = (("Hugging Face", "hub"), ("ModelScope", "modelscope"))
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _log = logging.getLogger(__name__)
 
 
@@ -67,20 +65,20 @@ class ModelsTab:
                 url, connect = self._endpoint()
         self.view = [memory, task, jobs, cards, seen, timer, path[0], id_[0], url[1], url[-1]]
         for verb, handler in (("use", self.use), ("check", self.check), ("remove", self.remove)):
-            gr.Button(visible="hidden", elem_id=f"do-{verb}-model").click(handler, [value], self.view, **_HERE)
+            gr.Button(visible="hidden", elem_id=f"do-{verb}-model").click(handler, [value], self.view, **HERE)
         self.buttons.build(value, [], self.view, self._whole)
-        add.click(self.add, path, self.view, **_HERE)
-        download.click(self.download, id_, self.view, **_HERE)
-        connect.click(self.connect, url, self.view, **_HERE)
-        timer.tick(self.tick, [seen], self.view, **_HERE)
+        add.click(self.add, path, self.view, **HERE)
+        download.click(self.download, id_, self.view, **HERE)
+        connect.click(self.connect, url, self.view, **HERE)
+        timer.tick(self.tick, [seen], self.view, **HERE)
 
     def _folder(self) -> tuple[list[Any], gr.Button]:
         words = self.words
         with gr.Accordion(words("models.folder"), open=False, elem_classes="fold"):
             board(el("p", words("models.folder.about"), class_="minor"))
             with gr.Row(elem_classes="fold-row"):
-                path = _text(words("models.path"), words("models.path.hint"), "model-path", scale=2)
-                name = _text(words("models.name"), words("models.name.hint"), "model-name")
+                path = text(words("models.path"), "model-path", hint=words("models.path.hint"), scale=2)
+                name = text(words("models.name"), "model-name", hint=words("models.name.hint"))
                 go = gr.Button(words("models.add.go"), elem_id="model-add", scale=0)
         return [path, name], go
 
@@ -89,13 +87,13 @@ class ModelsTab:
         with gr.Accordion(words("models.download"), open=False, elem_classes="fold"):
             board(el("p", words("models.download.about"), class_="minor"))
             with gr.Row(elem_classes="fold-row"):
-                id_ = _text(words("models.id"), words("models.id.hint"), "model-id", scale=2)
+                id_ = text(words("models.id"), "model-id", hint=words("models.id.hint"), scale=2)
                 where = gr.Dropdown(
                     HUBS, value="hub", label=words("models.where"), filterable=False, elem_id="model-hub", scale=1
                 )
             with gr.Row(elem_classes="fold-row"):
-                revision = _text(words("models.revision"), words("models.revision.hint"), "model-revision", scale=2)
-                name = _text(words("models.name"), words("models.name.hint.id"), "model-id-name")
+                revision = text(words("models.revision"), "model-revision", hint=words("models.revision.hint"), scale=2)
+                name = text(words("models.name"), "model-id-name", hint=words("models.name.hint.id"))
                 go = gr.Button(words("models.download.go"), elem_id="model-download", scale=0)
         return [id_, where, revision, name], go
 
@@ -104,11 +102,11 @@ class ModelsTab:
         with gr.Accordion(words("models.endpoint"), open=False, elem_classes="fold"):
             board(el("p", words("models.endpoint.about"), class_="minor"))
             with gr.Row(elem_classes="fold-row"):
-                url = _text(words("models.url"), "http://127.0.0.1:23333/v1", "model-url", scale=2)
-                name = _text(words("models.name"), words("models.name.any"), "model-endpoint-name")
+                url = text(words("models.url"), "model-url", hint="http://127.0.0.1:23333/v1", scale=2)
+                name = text(words("models.name"), "model-endpoint-name", hint=words("models.name.any"))
             with gr.Row(elem_classes="fold-row"):
-                model = _text(words("models.served"), words("models.served.hint"), "model-served", scale=2)
-                key = _text(words("models.key"), words("models.key.hint"), "model-key", kind="password")
+                model = text(words("models.served"), "model-served", hint=words("models.served.hint"), scale=2)
+                key = text(words("models.key"), "model-key", hint=words("models.key.hint"), type="password")
                 go = gr.Button(words("models.endpoint.go"), elem_id="model-connect", scale=0)
         return [name, url, model, key], go
 
@@ -141,26 +139,26 @@ class ModelsTab:
 
     def add(self, path: str, name: str) -> View:
         """Copy a folder of this computer in, as a job."""
-        path = _given(path)
+        path = given(path)
         if not path:
             return self._do(lambda: warn(self.words("models.empty.path")))
-        return self._do(lambda: self.core.add_model(path, _given(name)), path="")
+        return self._do(lambda: self.core.add_model(path, given(name)), path="")
 
     def download(self, id_: str, where: Any, revision: str, name: str) -> View:
         """Fetch a model, as a job."""
-        id_ = _given(id_)
+        id_ = given(id_)
         if not id_ or where not in ("hub", "modelscope"):
             return self._do(lambda: warn(self.words("models.empty.id")))
-        return self._do(lambda: self.core.download_model(where, id_, _given(revision), _given(name)), id="")
+        return self._do(lambda: self.core.download_model(where, id_, given(revision), given(name)), id="")
 
     def connect(self, name: str, url: str, model: str, key: str) -> View:
         """Remember a server that answers."""
-        name, url = _given(name), _given(url)
+        name, url = given(name), given(url)
         if not name or not url:
             return self._do(lambda: warn(self.words("models.empty.endpoint")))
 
         def connect() -> None:
-            self.core.add_endpoint(name, url, _given(model), _given(key))
+            self.core.add_endpoint(name, url, given(model), given(key))
             inform(self.words("models.connected", name=name))
 
         return self._do(connect, url="", key="")
@@ -168,18 +166,11 @@ class ModelsTab:
     # What several of them need
 
     def _do(self, change: Any, **emptied: str) -> View:
-        if self.core.public:  # the page draws no buttons then, but anyone can call this
-            warn(self.words("models.public"))
-            return View()
-        try:
-            change()
-        except KBError as error:
-            warn(str(error))
-            return View()
-        return self._whole()._replace(**emptied)
+        done = attempt(self.core, change, self.words("models.public"))
+        return self._whole()._replace(**emptied) if done else View()
 
     def _known(self, value: str) -> str:
-        return known(self.words, self.core, unquote(value) if isinstance(value, str) else None)
+        return known(self.words, self.core, linked(value) or None)
 
     def _running(self) -> View:
         task, jobs = self.core.task(), self._jobs()
@@ -203,13 +194,3 @@ class ModelsTab:
             self.words, self.core.entries(), memory, self.core.model_called, fixed=self.core.public, busy=busy
         )
         return self._running()._replace(memory=carry(model_cards.memory(self.words, memory)), cards=carry(drawn))
-
-
-def _text(label: str, hint: str, elem_id: str, *, scale: int = 1, kind: Any = "text") -> gr.Textbox:
-    return gr.Textbox(
-        label=label, placeholder=hint, max_lines=1, max_length=MAX_TEXT, type=kind, elem_id=elem_id, scale=scale, min_width=120
-    )
-
-
-def _given(text: Any) -> str:
-    return text.strip()[:MAX_TEXT] if isinstance(text, str) else ""

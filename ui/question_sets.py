@@ -10,6 +10,7 @@ from kb import KBError
 from ui import report
 from ui.board import board
 from ui.core import Core
+from ui.fields import HERE
 from ui.notice import inform, warn
 from ui.render import carry, code, el
 from ui.words import Words
@@ -19,7 +20,6 @@ COUNT, MOST = 40, 200  # questions to make
 MAX_TEXT = 4000
 BETWEEN = " | "  # of the answer keys of one question
 _COLUMNS = ("evaluate.keep", "evaluate.question", "evaluate.keys", "evaluate.document", "evaluate.passage")
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _EXAMPLE = """{"id": "1", "question": "When is it closed?", "gold": [{"doc_id": "rules.md", "span": "closed on Sundays"}], \
 "answer_keys": ["Sunday"]}
 {"id": "2", "question": "明天会下雨吗？", "answerable": false}"""
@@ -85,9 +85,9 @@ class QuestionSets:
                 made_name = _text(words("evaluate.name"), "", "made-name")
                 go = gr.Button(words("evaluate.save"), elem_id="made-save", scale=0)
         view = [sets, problems, name, rows, save, made_name]
-        upload.upload(self.upload, [upload, name], view, **_HERE)
-        make.click(self.make, [kb, count, language], view, **_HERE)
-        gr.on([go.click, made_name.submit], self.save, [rows, made_name], view, **_HERE)
+        upload.upload(self.upload, [upload, name], view, **HERE)
+        make.click(self.make, [kb, count, language], view, **HERE)
+        gr.on([go.click, made_name.submit], self.save, [rows, made_name], view, **HERE)
 
     # Handlers
 

@@ -9,13 +9,13 @@ from kb import KBError
 from ui import cases, comparison, report
 from ui.board import board
 from ui.core import Core
+from ui.fields import HERE
 from ui.notice import warn
 from ui.render import carry, el
 from ui.words import Words
 
 SKIP = gr.skip()
 _HISTORY = 30  # runs in the line, at most
-_HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class View(NamedTuple):
@@ -67,11 +67,11 @@ class Results:
             history = board(elem_id="eval-history")
         case = board(elem_id="case")
         view = [*upper, results, runs, shown, which, table, case, other, compared, history]
-        runs.input(self.choose, [runs, metric], view, **_HERE)
-        which.input(self.filter, [runs, which], [table], **_HERE)
-        gr.Button(visible="hidden", elem_id="do-case").click(self.open_case, [value, runs], [case], **_HERE)
-        other.input(self.compare, [runs, other], [compared], **_HERE)
-        metric.input(self.follow, [runs, metric], [history], **_HERE)
+        runs.input(self.choose, [runs, metric], view, **HERE)
+        which.input(self.filter, [runs, which], [table], **HERE)
+        gr.Button(visible="hidden", elem_id="do-case").click(self.open_case, [value, runs], [case], **HERE)
+        other.input(self.compare, [runs, other], [compared], **HERE)
+        metric.input(self.follow, [runs, metric], [history], **HERE)
         return view
 
     def _shelf(self, title: str, label: str, elem_id: str) -> gr.Dropdown:

@@ -18,6 +18,7 @@ def no_model(words: Words) -> Html:
 
 
 def in_turn(words: Words) -> Html:
+    """Why the second side waits."""
     return el("p", words("compare.in_turn"), class_="notice")
 
 

@@ -1,7 +1,6 @@
 """The fine-tune tab: what is being taught, its examples, its recipe, its training, and the model that comes of it."""
 
 from typing import Any
-from urllib.parse import unquote
 
 import gradio as gr
 
@@ -10,6 +9,7 @@ from kb import KBError
 from ui import job_card, tools_row, tune_cards
 from ui.board import board
 from ui.core import Core
+from ui.fields import HERE, given, linked, text
 from ui.job_tab import JobButtons
 from ui.notice import inform, warn
 from ui.render import carry, el
@@ -17,7 +17,7 @@ from ui.tune_examples import Examples, introduced
 from ui.tune_examples import introduction as introduction_form
 from ui.tune_recipe import RecipePart
 from ui.tune_training import Training
-from ui.tune_view import HERE, Drawn, Look, View, attempt, given, known, text
+from ui.tune_view import Drawn, Look, View, attempt, known
 from ui.words import Words
 
 TICK = 2.0  # seconds between two looks at what runs
@@ -95,7 +95,7 @@ class TuneTab:
 
     def open(self, chosen: str, value: str) -> View:
         """Open the tune whose quoted name is `value`."""
-        name = unquote(value) if isinstance(value, str) else ""
+        name = linked(value)
         if name in [tune.name for tune in self.core.tunes()]:
             return self._opened(name)
         warn(self.words("tune.gone"))
@@ -118,7 +118,7 @@ class TuneTab:
 
     def remove(self, chosen: str, value: str) -> View:
         """Remove the tune whose quoted name is `value`; models that were made of it stay."""
-        name = unquote(value) if isinstance(value, str) else ""
+        name = linked(value)
 
         def remove() -> None:
             self.core.remove_tune(known(self.words, name))

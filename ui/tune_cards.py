@@ -45,6 +45,7 @@ def _tune(words: Words, tune: "Tune", *, open_: bool, fixed: bool) -> Html:
 
 
 def count(words: Words, tune: "Tune") -> Html:
+    """How many examples there are, and how many lack an answer."""
     said = [words("tune.count", examples=f"{tune.examples:,}", copies=f"{tune.copies:,}")]
     if tune.unfinished:
         said.append(words("tune.count.unfinished", count=f"{tune.unfinished:,}"))

@@ -10,9 +10,10 @@ from kb import KBError
 from ui import tune_cards
 from ui.auth import owner
 from ui.board import board
+from ui.fields import HERE, given, text, whole
 from ui.notice import inform, warn
 from ui.render import carry, el, join
-from ui.tune_view import HERE, Drawn, Look, Part, View, given, known, text, whole
+from ui.tune_view import Drawn, Look, Part, View, known
 
 MAX_EXAMPLE = 100_000  # characters of a field
 MOST, COUNT = 200, 30  # questions about a knowledge base

@@ -106,4 +106,5 @@ def _schedule(words: Words, one: "Schedule") -> Html:
 
 
 def commands(words: Words, lines: Sequence[str]) -> Html:
+    """What runs, for eyes."""
     return el("div", el("p", words("tune.exact.commands"), class_="minor"), code("\n".join(lines)))

@@ -9,9 +9,10 @@ import gradio as gr
 from kb import KBError
 from ui import tune_plan
 from ui.board import board
+from ui.fields import HERE, text
 from ui.notice import inform, warn
 from ui.render import carry, el
-from ui.tune_view import HERE, Drawn, Look, Part, View, known, text
+from ui.tune_view import Drawn, Look, Part, View, known
 
 MAX_CONFIG, MAX_PROMPTS = 200_000, 20_000  # characters
 METHODS = (("LoRA", "lora"), ("QLoRA", "qlora"))

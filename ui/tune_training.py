@@ -1,7 +1,6 @@
 """Training a tune, merging what it learned, comparing, and letting the new model answer."""
 
 from typing import Any
-from urllib.parse import unquote
 
 import gradio as gr
 
@@ -9,10 +8,11 @@ from kb import Job, KBError, TuneError
 from ui import job_card, model_cards, tune_progress
 from ui.board import board
 from ui.core_tune import KINDS
+from ui.fields import HERE, given, linked, text
 from ui.job_tab import JobButtons
 from ui.render import carry, join
 from ui.tune_recipe import RecipePart
-from ui.tune_view import HERE, Drawn, Part, View, given, text
+from ui.tune_view import Drawn, Part, View
 
 
 class Training(Part):
@@ -141,7 +141,7 @@ class Training(Part):
         """Let a model that was made of the tune answer, as in the Models tab."""
 
         def use() -> None:
-            name = unquote(value) if isinstance(value, str) else ""
+            name = linked(value)
             if name not in self.core.tune(chosen).models:
                 raise TuneError(self.words("tune.gone"))
             self.core.use_model(name)

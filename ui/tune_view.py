@@ -7,13 +7,12 @@ import gradio as gr
 
 from finetune import Plan, Tune
 from kb import KBError
+from ui import fields
 from ui.core import Core
 from ui.notice import warn
 from ui.words import Words
 
 SKIP = gr.skip()
-MAX_TEXT = 1000
-HERE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 Act = Callable[[], object]
 
 
@@ -111,16 +110,8 @@ class Look(NamedTuple):
 
 
 def attempt(core: Core, words: Words, change: Act) -> bool:
-    """Call `change` unless the page is public; whether it succeeded. If not, the user has been told why."""
-    if core.public:  # the page draws no buttons then, but anyone can call a handler
-        warn(words("tune.public"))
-        return False
-    try:
-        change()
-    except KBError as error:
-        warn(str(error))
-        return False
-    return True
+    """fields.attempt() with the sentence of this tab."""
+    return fields.attempt(core, change, words("tune.public"))
 
 
 def known(words: Words, name: Any) -> str:
@@ -128,19 +119,3 @@ def known(words: Words, name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise KBError(words("tune.gone"))
     return name
-
-
-def given(text: Any, most: int = MAX_TEXT) -> str:
-    return text.strip()[:most] if isinstance(text, str) else ""
-
-
-def whole(value: Any, least: int, most: int) -> int | None:
-    """A whole number within limits that a field was given; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        return None
-    return int(value)
-
-
-def text(label: str, elem_id: str, *, hint: str = "", scale: int = 1, **more: Any) -> gr.Textbox:
-    return gr.Textbox(label=label, placeholder=hint, elem_id=elem_id, scale=scale, min_width=120,
-                      **({"max_lines": 1, "max_length": MAX_TEXT} | more))  # fmt: skip

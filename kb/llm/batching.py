@@ -56,6 +56,7 @@ class Engine:
         self._joining: tuple[Request, Any, int] | None = None  # a prompt half read: its cache, and how much of it
 
     def submit(self, request: Request) -> None:
+        """Let a request join the running ones. Raises ModelError after close()."""
         with self._changed:
             if self._closed:
                 raise ModelError("The model has been taken out of memory: ask again.")

@@ -74,7 +74,7 @@ def needs(card: "Card", folder: Path, device: str) -> int:
 
 
 def token_bytes(config: dict[str, Any], width: int) -> int:
-    """Bytes of the keys and values of one token."""
+    """Bytes of the keys and values of one token. Raises ModelError where config.json does not say."""
     try:
         heads = config["num_attention_heads"]
         size = config.get("head_dim") or config["hidden_size"] // heads
@@ -84,6 +84,7 @@ def token_bytes(config: dict[str, Any], width: int) -> int:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model. Raises ModelError where it cannot be read."""
     try:
         return dict(json.loads((folder / "config.json").read_text("utf-8")))
     except (OSError, ValueError) as error:
@@ -91,4 +92,5 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def gib(count: float) -> str:
+    """A number of bytes for people."""
     return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / (1 << 20):.1f} MiB"

@@ -41,6 +41,7 @@ class Shape:
     strip: bool = False
 
     def around(self, role: str) -> tuple[str, str]:
+        """What stands before and after a message of a role. Raises ModelError for a role that the template does not know."""
         found = {"system": self.system, "user": self.user, "assistant": self.assistant, "tool": self.tool}.get(role)
         if found is None:
             raise ModelError(f"The model's chat template has no place for a message of role {role!r}.")

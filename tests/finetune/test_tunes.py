@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import kb
-from finetune import commands, config_text, curves, steps, tunes
+from finetune import commands, curves, plan, steps, tunes
 from finetune.__main__ import main
 from finetune.dataset import Example, pair
 from finetune.files import locked
@@ -203,7 +203,7 @@ def test_the_terminal(settings: kb.Settings, tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.usefixtures("tool")
 def test_an_edited_config_runs_as_it_stands(settings: kb.Settings, tune: tunes.Tune) -> None:
-    text = config_text(settings, "自我")
+    text = plan(settings, "自我").config
     edited = text.replace("max_iters = 60 ", "max_iters = 30 # mine ")
     assert edited != text
     tunes.save_recipe(settings, "自我", replace(tune.recipe, config_text=edited))
@@ -238,7 +238,10 @@ def test_the_terminal_trains_and_says_how_it_ended(
     assert json.loads((tune.folder / "progress.jsonl").read_text().splitlines()[0])["stage"] == "prepare"
     assert run("list")[1].endswith("merged, 60 of 60 iterations, 6 examples, tiny by lora, merged into made")
     code, said, _ = run("train", "自我", "--afresh")
-    assert (code, said) == (0, "自我: merged after 60 of 60 iterations.")
+    assert (code, said) == (0, "自我: trained after 60 of 60 iterations.")  # "made" is of the training before
+    steps.merge(settings, "自我", "made anew")
+    tune = tunes.get_tune(settings, "自我")
+    assert (tune.state, tune.models) == ("merged", ("made", "made anew"))
     attempts = [path.parent.parent.name[-6:] for path in tune.folder.glob("work/*/vis_data/scalars.json")]
     assert attempts == ["000000"]
     with pytest.raises(SystemExit) as left:

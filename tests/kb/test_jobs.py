@@ -16,6 +16,7 @@ import pytest
 from kb import jobs, processes, supervisor
 from kb.errors import KBError
 from kb.settings import Settings, load_settings
+from kb.whole import write_json
 from tests.kb.fake_trainer import saved
 
 TOOL = """
@@ -274,7 +275,7 @@ def test_a_reused_pid_is_not_taken_for_the_supervisor(settings: Settings) -> Non
     job = jobs.start(settings, "test", "t", "a_tool", [])
     wait(settings, job.id, ended)
     (job.folder / "exit.json").unlink()
-    supervisor.write(job.folder / "run.json", {"pid": os.getpid(), "process_started": "1@boot", "tool": 0})
+    write_json(job.folder / "run.json", {"pid": os.getpid(), "process_started": "1@boot", "tool": 0})
     assert jobs.get(settings, job.id).state == "lost"
 
 

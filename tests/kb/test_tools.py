@@ -14,7 +14,7 @@ from kb.__main__ import main
 from kb.errors import KBError
 from kb.processes import birth
 from kb.settings import Settings, load_settings
-from kb.supervisor import write
+from kb.whole import write_json
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_one_installs_at_a_time(settings: Settings) -> None:
 
     assert tools.install(settings, "xtuner", second).state == "ready"
     busy = settings.tools / "xtuner.installing.json"
-    write(busy, {"pid": os.getpid(), "started": birth(os.getpid())})
+    write_json(busy, {"pid": os.getpid(), "started": birth(os.getpid())})
     assert state(settings) == "installing"
-    write(busy, {"pid": os.getpid(), "started": "1@boot"})  # what a killed installer leaves: its pid is somebody else's
+    write_json(busy, {"pid": os.getpid(), "started": "1@boot"})  # what a killed installer leaves: its pid is somebody else's
     assert state(settings) == "ready"
 
 
