@@ -40,7 +40,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "options.gone": ("That model is not there any more.", "这个模型已经不存在了。"),
     "options.bad": ("Choose whether the knowledge base is used.", "请选择是否使用知识库。"),
     "options.long": ("A system prompt may have {limit} characters at most.", "系统提示词最多 {limit} 个字符。"),
-    "options.number": ("A number from {low} to {high} is needed there.", "请填写 {low} 到 {high} 之间的数字。"),
+    "options.number": ("“{what}” needs a number from {low} to {high}.", "“{what}”请填写 {low} 到 {high} 之间的数字。"),
     # Compare
     "compare.title": ("One question, two answers", "一个问题，两种回答"),
     "compare.about": ("Shows what the knowledge base adds to a model, or how two models differ on the same passages.",
