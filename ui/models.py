@@ -149,8 +149,8 @@ class ModelsTab:
     def download(self, id_: str, where: Any, revision: str, name: str) -> View:
         """Fetch a model, as a job."""
         id_ = _given(id_)
-        if not id_ or where not in ("hub", "modelscope"):
-            return self._do(lambda: warn(self.words("models.empty.id")))
+        if not id_ or where not in dict(HUBS).values():
+            return self._do(lambda: warn(self.words("models.bad.hub" if id_ else "models.empty.id")))
         return self._do(lambda: self.core.download_model(where, id_, _given(revision), _given(name)), id="")
 
     def connect(self, name: str, url: str, model: str, key: str) -> View:
@@ -179,7 +179,8 @@ class ModelsTab:
         return self._whole()._replace(**emptied)
 
     def _known(self, value: str) -> str:
-        return known(self.words, self.core, unquote(value) if isinstance(value, str) else None)
+        name = unquote(value) if isinstance(value, str) else ""
+        return known(self.words, self.core, name or None)  # a card is about one entry, not about whichever is live
 
     def _running(self) -> View:
         task, jobs = self.core.task(), self._jobs()

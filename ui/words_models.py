@@ -158,6 +158,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "models.connected": ("“{name}” can answer now: press Use.", "“{name}”已添加，点击“使用”即可启用。"),
     "models.empty.path": ("Type the path of a folder first.", "请先输入文件夹路径。"),
     "models.empty.id": ("Type the id of a model first.", "请先输入模型编号。"),
+    "models.bad.hub": ("Choose where to download from: Hugging Face or ModelScope.",
+                       "请选择下载来源：Hugging Face 或 ModelScope。"),
     "models.empty.endpoint": ("A server needs a name and an address.", "请填写名称和地址。"),
     "dialog.remove-model": ("Remove this model? Its files are deleted; the folder it was copied from is not touched.",
                             "移除这个模型？其文件会被删除，原来的文件夹不受影响。"),
