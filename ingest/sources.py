@@ -89,7 +89,10 @@ def add_source_from_page(settings: Settings, name: str, text: str) -> Source:
         raise SourceError("Type the path of a folder or file, or the address of a git repository.")
     if git.is_git_url(text.strip()):
         return add_git_source(settings, name, text)
-    path = Path(text.strip()).expanduser().resolve()
+    try:
+        path = Path(text.strip()).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # ~nobody, a loop of links
+        raise SourceError(f"Source {text.strip()} is not there: check the path.") from error
     inside = [path.relative_to(root) for root in roots if path.is_relative_to(root)]
     if not inside:
         allowed = ", ".join(dict.fromkeys(map(str, roots)))

@@ -259,7 +259,9 @@ class State:
 
     @staticmethod
     def _check(db: sqlite3.Connection, conversation: str, owner: str) -> None:
-        if not db.execute("SELECT 1 FROM conversations WHERE id = ? AND owner = ?", (conversation, owner)).fetchone():
+        asked = "SELECT 1 FROM conversations WHERE id = ? AND owner = ?"
+        # An id of ours is ASCII; half a character, which JSON can bring, is nothing that SQLite can be asked for.
+        if not conversation.isascii() or not db.execute(asked, (conversation, owner)).fetchone():
             raise BaseError("That conversation is not there any more.")
 
 

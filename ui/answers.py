@@ -19,7 +19,7 @@ from ui.core import Core
 from ui.entries import answered_by
 from ui.notice import warn
 from ui.options import Options
-from ui.render import carry
+from ui.render import Html, carry
 from ui.words import Words
 
 MAX_QUESTION = 4000
@@ -114,7 +114,7 @@ class Answers:
             history, name, base, snapshot = await asyncio.to_thread(self._begin, run, question, kb, keep, owner(request))
             yield View(
                 run.conversation,
-                past=carry(transcript.messages(self.words, history, last_is_open=False)),
+                past=carry(self._past(run.conversation, history, request, last_is_open=False)),
                 live=carry(transcript.exchange(self.words, question, run)),
                 sources=carry(transcript.no_sources(self.words)),
                 listed=self._list(run.conversation, name, request),
@@ -210,6 +210,11 @@ class Answers:
         if not question:
             return self.words("chat.empty")
         return self.words("chat.long", limit=MAX_QUESTION) if len(question) > MAX_QUESTION else ""
+
+    def _past(self, conversation: str, stored: Sequence[Any], request: gr.Request, *, last_is_open: bool = True) -> Html:
+        """The stored messages of a conversation, with their thumbs."""
+        rated = {at: vote > 0 for at, vote in self.core.state.votes(conversation, owner(request)).items()}
+        return transcript.messages(self.words, stored, last_is_open, rated)
 
     def _list(self, conversation: str, kb: str | None, request: gr.Request) -> str:
         return carry(transcript.conversations(self.words, self.core.state.conversations(owner(request)), conversation, kb or ""))

@@ -49,7 +49,7 @@ class CompareTab:
         self.core = core
         self.words = words
         self.asides = asides
-        self.runs: dict[tuple[str, str], tuple[Run, Run]] = {}
+        self.runs: dict[tuple[str, str], tuple[Run, ...]] = {}
         self._numbers = itertools.count(1)
 
     def build(self, kb: gr.Dropdown) -> None:
@@ -141,26 +141,22 @@ class CompareTab:
         tab = tab_of(request)
         try:
             question, both = self._read(question, tab, (left, left_how), (right, right_how))
-            base = self.core.base(kb) if kb and not all(one.plain for one in both) else None
-            snapshot = await asyncio.to_thread(base.snapshot) if base else None
-            if base is None and not all(one.plain for one in both):
-                raise KBError(self.words("evaluate.nokb"))
-            at_once = await asyncio.to_thread(self.core.at_once, both[0].model, both[1].model)
-            called = [await asyncio.to_thread(answered_by, self.core, one.model) for one in both]
         except KBError as error:
             warn(str(error))
             yield View()
             return
+        # At once, before anything is awaited: a second question from this tab is refused from now on.
         loop, number = asyncio.get_running_loop(), next(self._numbers)
-        runs = tuple(Run("", 0, loop=loop, model=called[n], plain=both[n].plain) for n in (0, 1))
-        self.runs[tab] = runs[0], runs[1]
-        self._remember(tab, {f"{side}{number}": Aside(run, str(kb)) for side, run in zip(SIDES, runs, strict=True)})
-        changed = asyncio.Event()
-        lanes = [self._lane(run, one, question, base, snapshot, changed) for run, one in zip(runs, both, strict=True)]
-        work = asyncio.ensure_future(_together(lanes) if at_once else _in_turn(lanes))
-        waiting = View("" if at_once else carry(side_by_side.in_turn(self.words)), go=gr.Button(visible=False),
-                       stop=gr.Button(visible=True))  # fmt: skip
+        runs = self.runs[tab] = tuple(Run("", 0, loop=loop, plain=one.plain) for one in both)
+        work, last = None, View()
         try:
+            base, snapshot, at_once = await self._begin(kb, both, runs)
+            self._remember(tab, {f"{side}{number}": Aside(run, str(kb)) for side, run in zip(SIDES, runs, strict=True)})
+            changed = asyncio.Event()
+            lanes = [self._lane(run, one, question, base, snapshot, changed) for run, one in zip(runs, both, strict=True)]
+            work = asyncio.ensure_future(_together(lanes) if at_once else _in_turn(lanes))
+            waiting = View("" if at_once else carry(side_by_side.in_turn(self.words)), go=gr.Button(visible=False),
+                           stop=gr.Button(visible=True))  # fmt: skip
             yield waiting._replace(**self._drawn(runs, number))
             while not work.done():
                 ticked = asyncio.ensure_future(changed.wait())
@@ -168,16 +164,19 @@ class CompareTab:
                 ticked.cancel()
                 changed.clear()
                 yield View(**self._drawn(runs, number))
+            same = side_by_side.same(self.words, *runs)
+            last = View(carry(same) if same else "", go=gr.Button(visible=True), stop=gr.Button(visible=False),
+                        **self._drawn(runs, number, ended=True))  # fmt: skip
+        except KBError as error:
+            warn(str(error))
         finally:
             # Also when the page was closed: nothing goes on behind it.
             self.runs.pop(tab, None)
-            if not work.done():
+            if work and not work.done():
                 for run in runs:
                     run.stopped.set()
                 await asyncio.wait((work,))
-        same = side_by_side.same(self.words, *runs)
-        yield View(carry(same) if same else "", go=gr.Button(visible=True), stop=gr.Button(visible=False),
-                   **self._drawn(runs, number, ended=True))  # fmt: skip
+        yield last
 
     def stop(self, request: gr.Request) -> None:
         """End both answers; what stands so far is kept on the page."""
@@ -185,6 +184,18 @@ class CompareTab:
             run.stop()
 
     # What several of them need
+
+    async def _begin(self, kb: str | None, both: list[Options], runs: tuple[Run, ...]) -> tuple[Any, Any, bool]:
+        """What is asked, and whether both can answer at once; raises KBError where there is nothing to ask."""
+        base = snapshot = None
+        if not all(one.plain for one in both):
+            if not kb:
+                raise KBError(self.words("evaluate.nokb"))
+            base = self.core.base(kb)
+            snapshot = await asyncio.to_thread(base.snapshot)
+        for run, one in zip(runs, both, strict=True):
+            run.model = await asyncio.to_thread(answered_by, self.core, one.model)
+        return base, snapshot, await asyncio.to_thread(self.core.at_once, *(one.model for one in both))
 
     async def _lane(self, run: Run, asked: Options, question: str, base: Any, snapshot: Any, changed: asyncio.Event) -> None:
         try:

@@ -80,8 +80,7 @@ class Conversations(Answers):
         panel = carry(transcript.no_sources(self.words))
         if last is not None:
             panel = self.citations.panel(self.citations.found_by(str(last), conversation, request), kb)
-        rated = {at: vote > 0 for at, vote in self.core.state.votes(conversation, owner(request)).items()}
-        content = transcript.messages(self.words, stored, ratings=rated) if stored else self._welcome(kb)
+        content = self._past(conversation, stored, request) if stored else self._welcome(kb)
         return View(
             conversation,
             kb=gr.Dropdown(choices=self.core.names(), value=kb) if kb in self.core.names() else SKIP,

@@ -18,9 +18,9 @@ def answered_by(core: Core, name: str) -> str:
 
 def known(words: Words, core: Core, name: object) -> str:
     """`name`, if something is called so or it is LIVE; raises KBError for what the page does not offer."""
-    if name != LIVE and name not in core.model_names():
+    if not isinstance(name, str) or (name != LIVE and name not in core.model_names()):
         raise KBError(words("options.gone"))
-    return str(name)
+    return name
 
 
 def choices(words: Words, core: Core, *, live: bool) -> list[tuple[str, str]]:

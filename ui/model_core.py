@@ -1,5 +1,6 @@
 """What the page asks about models. A swap and a check run in a thread of the app, and are looked at from there."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -160,14 +161,17 @@ class ModelCore:
         roots = self.settings.source_roots or (Path.home(), Path.cwd())
         if not text.strip() or "\0" in text:
             raise ModelError("Type the path of a model's folder.")
-        folder = Path(text.strip()).expanduser().resolve()
+        try:
+            folder = Path(text.strip()).expanduser().resolve()
+        except (OSError, RuntimeError) as error:  # ~nobody, a loop of links
+            raise ModelError(f"{text.strip()} is not there: check the path.") from error
         inside = [folder.relative_to(root) for root in roots if folder.is_relative_to(root)]
         if not inside:
             allowed = ", ".join(dict.fromkeys(map(str, roots)))
             raise ModelError(f"The page adds models below {allowed} only: set source_roots in kb.toml to allow others.")
         if any(part.startswith(".") for part in min(inside, key=lambda relative: len(relative.parts)).parts):
             raise ModelError("The page adds nothing from hidden folders: use `python -m kb models add` for that.")
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a name is too long
             raise ModelError(f"{folder} is not a folder: a model is one, with config.json and safetensors files in it.")
         return folder
 

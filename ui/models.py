@@ -147,8 +147,8 @@ class ModelsTab:
     def download(self, id_: str, where: Any, revision: str, name: str) -> View:
         """Fetch a model, as a job."""
         id_ = given(id_)
-        if not id_ or where not in ("hub", "modelscope"):
-            return self._do(lambda: warn(self.words("models.empty.id")))
+        if not id_ or where not in dict(HUBS).values():
+            return self._do(lambda: warn(self.words("models.bad.hub" if id_ else "models.empty.id")))
         return self._do(lambda: self.core.download_model(where, id_, given(revision), given(name)), id="")
 
     def connect(self, name: str, url: str, model: str, key: str) -> View:
@@ -170,6 +170,7 @@ class ModelsTab:
         return self._whole()._replace(**emptied) if done else View()
 
     def _known(self, value: str) -> str:
+        # A card is about one entry, not about whichever is live.
         return known(self.words, self.core, linked(value) or None)
 
     def _running(self) -> View:

@@ -45,15 +45,16 @@ def read(words: Words, names: Collection[str], chosen: Sequence[Any]) -> Options
         raise KBError(words("options.gone"))
     if how not in (WITH, WITHOUT):
         raise KBError(words("options.bad"))
-    if not isinstance(system or "", str) or len(system or "") > MAX_SYSTEM:
+    system = "" if system is None else system
+    if not isinstance(system, str) or len(system) > MAX_SYSTEM:
         raise KBError(words("options.long", limit=MAX_SYSTEM))
     return Options(
         model,
         how == WITHOUT,
-        _number(words, sure, 0, 100) / 100,
-        (system or "").strip(),
-        _number(words, temperature, 0, MAX_TEMPERATURE),
-        round(_number(words, tokens, LEAST, MOST)),
+        _number(words, "sure", sure, 0, 100) / 100,
+        system.strip(),
+        _number(words, "temperature", temperature, 0, MAX_TEMPERATURE),
+        round(_number(words, "tokens", tokens, LEAST, MOST)),
     )
 
 
@@ -62,7 +63,7 @@ def defaults(settings: Settings) -> tuple[int, float, int]:
     return round(settings.refuse_below * 100), settings.temperature, min(max(settings.max_tokens, LEAST), MOST)
 
 
-def _number(words: Words, value: Any, low: float, high: float) -> float:
+def _number(words: Words, field: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise KBError(words("options.number", low=low, high=high))
+        raise KBError(words("options.number", what=words(f"options.{field}"), low=f"{low:g}", high=f"{high:g}"))
     return float(value)

@@ -40,7 +40,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "options.gone": ("That model is not there any more.", "这个模型已经不存在了。"),
     "options.bad": ("Choose whether the knowledge base is used.", "请选择是否使用知识库。"),
     "options.long": ("A system prompt may have {limit} characters at most.", "系统提示词最多 {limit} 个字符。"),
-    "options.number": ("A number from {low} to {high} is needed there.", "请填写 {low} 到 {high} 之间的数字。"),
+    "options.number": ("“{what}” needs a number from {low} to {high}.", "“{what}”请填写 {low} 到 {high} 之间的数字。"),
     # Compare
     "compare.title": ("One question, two answers", "一个问题，两种回答"),
     "compare.about": ("Shows what the knowledge base adds to a model, or how two models differ on the same passages.",
@@ -158,6 +158,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "models.connected": ("“{name}” can answer now: press Use.", "“{name}”已添加，点击“使用”即可启用。"),
     "models.empty.path": ("Type the path of a folder first.", "请先输入文件夹路径。"),
     "models.empty.id": ("Type the id of a model first.", "请先输入模型编号。"),
+    "models.bad.hub": ("Choose where to download from: Hugging Face or ModelScope.",
+                       "请选择下载来源：Hugging Face 或 ModelScope。"),
     "models.empty.endpoint": ("A server needs a name and an address.", "请填写名称和地址。"),
     "dialog.remove-model": ("Remove this model? Its files are deleted; the folder it was copied from is not touched.",
                             "移除这个模型？其文件会被删除，原来的文件夹不受影响。"),
