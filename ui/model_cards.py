@@ -89,6 +89,7 @@ def _report(words: Words, one: Task) -> list[str]:
     parts = [
         words("models.swap.took", seconds=duration(words, swap.seconds)),
         words("models.swap.memory", before=size(swap.used_before), after=size(swap.used_after), device=swap.device),
+        words("models.swap.free", before=size(swap.free_before), after=size(swap.free_after)),
     ]
     return [*parts, words("models.swap.stopped")] if swap.stopped_first else parts
 

@@ -120,6 +120,7 @@ WORDS: dict[str, tuple[str, str]] = {
                              "内存放不下两个：先停掉之前的模型，新问题稍候"),
     "models.swap.took": ("in {seconds}", "用时 {seconds}"),
     "models.swap.memory": ("{device}: {before} used before, {after} now", "{device}：之前占用 {before}，现在 {after}"),
+    "models.swap.free": ("{before} free before, {after} now", "之前空闲 {before}，现在 {after}"),
     "models.swap.stopped": ("the one before was stopped first, since both did not fit", "两个放不下，因此先停掉了之前的"),
     "models.add": ("Add a model", "添加模型"),
     "models.public": ("While other computers can reach the page, models are not changed here; use python -m kb models.",

@@ -122,6 +122,7 @@ def test_a_swap_is_followed_to_its_end_and_a_second_one_waits(tab: ModelsTab, co
     end = tab.tick(view.seen)
     assert f"{TUNED.name} answers now" in end.task
     assert "1.4 GB used before, 5.3 GB now" in end.task
+    assert "9.0 GB free before, 5.1 GB now" in end.task
     assert next(iter(cards(end.cards))) == TUNED.name
     assert end.timer.active is False
     assert tab.tick(end.seen).cards is SKIP
