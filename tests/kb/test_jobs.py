@@ -100,10 +100,10 @@ def test_what_a_killed_supervisor_and_its_watcher_leave_the_next_list_ends(setti
     child = int(job.tail().rsplit(" ", 1)[1])
     os.kill(run["watcher"], signal.SIGKILL)
     os.kill(run["pid"], signal.SIGKILL)
-    wait(settings, job.id, ended, 1)
+    wait(settings, job.id, ended)
     assert psutil.pid_exists(child)
     assert jobs.list_jobs(settings)[0].state == "lost"
-    none_left(job, 0.5)
+    none_left(job, 5)
     assert jobs.get(settings, job.id).ended
 
 
