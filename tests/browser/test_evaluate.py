@@ -81,6 +81,7 @@ def test_made_questions_are_saved_from_the_table_and_a_phone_scrolls_no_page(ser
     page.wait_for_selector("#eval-head h2")
     page.click("#eval-make > button")
     page.fill("#make-count input", "4")
+    page.press("#make-count input", "Tab")
     page.click("#make-go")
     page.wait_for_selector("#made-save")
     page.fill("#made-name input, #made-name textarea", "生成的")

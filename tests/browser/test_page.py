@@ -93,7 +93,7 @@ def test_stop_retry_copy(app: SimpleNamespace, open_page: Open) -> None:
     assert app.core.closed == ["early"]
     app.core.pause = 0.0
     page.click("#live .tool-retry")
-    page.wait_for_selector("#live .tool-retry", state="detached")
+    page.wait_for_selector("#live .note", state="detached")
     page.wait_for_selector("#live .tool-retry")
     assert page.locator(".question").count() == 1
     assert app.core.closed == ["early", "whole"]

@@ -1,6 +1,7 @@
 """The door: which paths exist, who comes in, headers, language; over a real server."""
 
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -253,14 +254,13 @@ def test_a_login_form_is_small(free: SimpleNamespace) -> None:
 # Handlers by number
 
 
-def call(url: str, fn: int, data: list[Any], session: str, client: httpx.Client | None = None) -> dict[str, Any]:
+def call(client: httpx.Client, fn: int, data: list[Any], session: str) -> dict[str, Any]:
     """Run a handler the way the page's script does, and return what came of it."""
-    http = client or httpx
     body = {"fn_index": fn, "data": data, "session_hash": session, "event_data": None, "trigger_id": None}
-    joined = http.post(f"{url}/gradio_api/queue/join", json=body, timeout=20)
+    joined = client.post("/gradio_api/queue/join", json=body)
     if joined.status_code != 200:
         return {"refused": joined.status_code, "text": joined.text}
-    with http.stream("GET", f"{url}/gradio_api/queue/data?session_hash={session}", timeout=20) as stream:
+    with client.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
         for line in stream.iter_lines():
             message = json.loads(line[6:]) if line.startswith("data: ") else {}
             if message.get("msg") == "process_completed":
@@ -273,9 +273,10 @@ def test_every_handler_survives_junk(served: SimpleNamespace, junk: Any) -> None
     """Handlers that the page hides are called here by number, with values the page would never send."""
 
     def text_of(fn: Any) -> str:
-        return json.dumps(call(served.url, fn._id, [junk] * len(fn.inputs), f"junk{fn._id}{time.monotonic_ns()}"))
+        page = f"junk {type(junk)} {threading.get_ident()}"  # a session each: making one takes Gradio most of a call's time
+        return json.dumps(call(client, fn._id, [junk] * len(fn.inputs), page))
 
-    with ThreadPoolExecutor(8) as pool:
+    with httpx.Client(base_url=served.url, timeout=20) as client, ThreadPoolExecutor(8) as pool:
         texts = list(pool.map(text_of, served.blocks.fns.values()))
     for text in texts:
         assert text != "{}"
@@ -304,10 +305,10 @@ def test_slow_answers_do_not_hold_up_others(served: SimpleNamespace) -> None:
     asks = next(fn._id for fn in served.blocks.fns.values() if fn.name == "ask")
     served.core.pause = 0.1
     started = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
+    with httpx.Client(base_url=served.url, timeout=20) as client, ThreadPoolExecutor(8) as pool:
         done = list(
             pool.map(
-                lambda n: call(served.url, asks, ["How long to boil the noodles?", None, "default", *OPTIONS], f"slow{n}"),
+                lambda n: call(client, asks, ["How long to boil the noodles?", None, "default", *OPTIONS], f"slow{n}"),
                 range(8),
             )
         )
