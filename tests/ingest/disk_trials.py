@@ -1,16 +1,17 @@
-"""A run whose disk is full or failing, held against what must be true of every such run.
-
-Also a program: `python -m tests.ingest.disk_trials HOME TEMPLATE FREE-BYTES …` in a mount namespace of its own, see `on_tmpfs`.
+"""Runs whose disk is full or failing, held against what must be true of every such run. A program, since its trials need a
+mount namespace or a preloaded library: `python -m tests.ingest.disk_trials full|failing HOME TEMPLATE TRIAL …`.
 """
 
 import json
+import mmap
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,8 @@ from kb.index import verify
 from kb.records import Hit
 from tests.ingest import trials
 
-ROOT = Path(__file__).resolve().parents[2]
-_RUN = (
-    "import sys; from ingest.__main__ import main; from tests.ingest.trials import with_fake_embedder; "
-    "with_fake_embedder(); sys.exit(main(sys.argv[1:]))"
-)
-_SECONDS = 60
+_SHARED = struct.Struct("NNNN")  # what failing_writes.c reads and writes
+Run = Callable[[], tuple[int, str]]  # exit code and what was said
 
 
 @dataclass(frozen=True)
@@ -63,21 +60,11 @@ def _answers(home: Path) -> tuple[set[str], list[tuple[Hit, ...]]]:
     return base.snapshot().chunk_ids(), [base.search(question).hits for question in questions]
 
 
-def attempt(
-    home: Path, env: dict[str, str], fill: Callable[[], None] = lambda: None, mend: Callable[[], None] = lambda: None
-) -> Trial:
-    """Run `python -m ingest` once under `env` on a full disk, and again on a mended one; `home` is as `prepare` left it."""
+def attempt(home: Path, run: Run, mend: Callable[[], None] = lambda: None) -> Trial:
+    """Let `run` index on a full or failing disk, and again on a mended one; `home` is as `prepare` left it."""
     data_base = home / "data_base"
     old, new = _answers(home), trials.expected(data_base)
-    fill()
-    command = [sys.executable, "-c", _RUN, "--data-base", str(data_base)]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-        code, said = done.returncode, done.stderr.strip()
-    except subprocess.TimeoutExpired:
-        code, said = -1, f"nothing in {_SECONDS} seconds"
+    code, said = run()
     wrong = []
     if code not in (0, 1) or "\n" in said or (code == 1 and not said.startswith("ingest: ")):
         wrong.append(f"exit code {code} and {len(said.splitlines())} lines, the last of them: {said.splitlines()[-1:]}"[:500])
@@ -118,24 +105,57 @@ def _next(home: Path, new: set[str], nothing: bool) -> None:
     assert len(trials.generations(home / "data_base")) <= 2
 
 
-def on_tmpfs(home: Path, template: Path, free: list[int]) -> None:
-    """In a mount namespace: a trial for each number of free bytes, printed as one JSON object a line."""
+def full(home: Path, template: Path, kib: str, said: Path) -> dict[str, Any]:
+    """A trial on a tmpfs with so many KiB to spare. In a mount namespace."""
     filler = home / "filler"
-    with pytest.MonkeyPatch.context() as patch:
+
+    def run() -> tuple[int, str]:
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(home).free - 1024 * int(kib))
+        return trials.command(home / "data_base", said)
+
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(home)], check=True)
+    shutil.copytree(template, home, dirs_exist_ok=True)
+    trial = attempt(home, run, filler.unlink)
+    subprocess.run(["umount", "-l", str(home)], check=True)
+    return asdict(trial)
+
+
+def failing(home: Path, template: Path, how: str, said: Path) -> dict[str, Any]:
+    """A trial of "number:how many:errno": so many calls that write fail from this one on, see failing_writes.c.
+
+    With the first of them, and how many calls there were.
+    """
+    at, most, error = map(int, how.split(":"))
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(template, home)
+    log = Path(os.environ["FAILING_LOG"])
+    log.write_text("")
+    with Path(os.environ["FAILING_SHARED"]).open("r+b") as file, mmap.mmap(file.fileno(), _SHARED.size) as shared:
+        calls = 0
+
+        def run() -> tuple[int, str]:
+            nonlocal calls
+            _SHARED.pack_into(shared, 0, 0, at, most, error)
+            ended = trials.command(home / "data_base", said)
+            calls, *_ = _SHARED.unpack_from(shared)
+            _SHARED.pack_into(shared, 0, 0, 0, 0, 0)
+            return ended
+
+        trial = attempt(home, run)
+    return asdict(trial) | {"calls": calls, "call": log.read_text("utf-8").partition("\n")[0]}
+
+
+def main(what: str, home: str, template: str, *each: str) -> None:
+    """Print a JSON object for each trial."""
+    attempts = {"full": full, "failing": failing}
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         trials.with_fake_embedder(patch.setattr)
         trials.verify_here(patch.setattr)
-        for size in free:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(home)], check=True)
-            shutil.copytree(template, home, dirs_exist_ok=True)
-            trial = attempt(home, {}, partial(_fill, filler, size), filler.unlink)
-            subprocess.run(["umount", "-l", str(home)], check=True)
-            print(json.dumps({"free": size, "code": trial.code, "said": trial.said, "wrong": trial.wrong}))
-
-
-def _fill(filler: Path, free: int) -> None:
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(filler.parent).free - free)
+        for how in each:
+            row = attempts[what](Path(home), Path(template), how, Path(folder) / "said")
+            print(json.dumps({"trial": how} | row), flush=True)
 
 
 if __name__ == "__main__":
-    on_tmpfs(Path(sys.argv[1]), Path(sys.argv[2]), [int(free) for free in sys.argv[3:]])
+    main(*sys.argv[1:])

@@ -1,11 +1,9 @@
 /* Preloaded into a process and its children: counts the calls that write below a folder, and fails some of them.
 
    FAILING_UNDER    the folder, as the kernel names it
-   FAILING_COUNTER  a file of eight bytes: the calls so far, of all threads and processes
    FAILING_LOG      a file that gets a line for each call that fails: its number, name and file
-   FAILING_AT       the number, from 1, of the call that fails; 0 for none
-   FAILING_ON       1: all that follow fail too
-   FAILING_ERRNO    what they fail with */
+   FAILING_SHARED   a file of four numbers of eight bytes, which may be written at any time: the calls so far, of all threads
+                    and processes; the number, from 1, of the first that fails, how many do, and with which errno */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,27 +21,17 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static _Atomic unsigned long *calls;
+static _Atomic unsigned long *calls; /* and the three numbers that follow it */
 static const char *under, *log_path;
-static unsigned long fail_at;
-static int fail_on, fail_errno;
-
-static unsigned long number(const char *name) {
-    const char *text = getenv(name);
-    return text ? strtoul(text, NULL, 10) : 0;
-}
 
 __attribute__((constructor)) static void start(void) {
-    const char *counter = getenv("FAILING_COUNTER");
+    const char *file = getenv("FAILING_SHARED");
     under = getenv("FAILING_UNDER");
     log_path = getenv("FAILING_LOG");
-    fail_at = number("FAILING_AT");
-    fail_on = (int)number("FAILING_ON");
-    fail_errno = (int)number("FAILING_ERRNO");
-    int fd = counter && under ? open(counter, O_RDWR | O_CLOEXEC) : -1;
+    int fd = file && under ? open(file, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
-    void *shared = mmap(NULL, sizeof *calls, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *shared = mmap(NULL, 4 * sizeof *calls, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     syscall(SYS_close, fd);
     if (shared != MAP_FAILED)
         calls = shared;
@@ -53,8 +41,8 @@ static int fails_at_path(const char *call, const char *path) {
     size_t length = under ? strlen(under) : 0;
     if (!calls || strncmp(path, under, length) || (path[length] && path[length] != '/'))
         return 0;
-    unsigned long this = atomic_fetch_add(calls, 1) + 1;
-    if (!fail_at || this < fail_at || (this > fail_at && !fail_on))
+    unsigned long this = atomic_fetch_add(calls, 1) + 1, first = calls[1], most = calls[2];
+    if (this < first || this - first >= most)
         return 0;
     if (log_path) {
         char line[PATH_MAX + 64];
@@ -65,7 +53,7 @@ static int fails_at_path(const char *call, const char *path) {
             syscall(SYS_close, fd);
         }
     }
-    errno = fail_errno;
+    errno = (int)calls[3];
     return 1;
 }
 

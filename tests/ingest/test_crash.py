@@ -84,7 +84,7 @@ def test_killed_at_200_random_moments(base: tuple[Path, Path]) -> None:
 
     def run() -> int:
         process = trials.start_reindex(data_base)
-        time.sleep(chance.uniform(0, 2.5))
+        time.sleep(chance.uniform(0, 0.7))
         if process.is_alive() and process.pid:
             os.kill(process.pid, signal.SIGKILL)
         return trials.finish(process)

@@ -7,20 +7,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.ingest import disk_trials, trials
 
+ROOT = Path(__file__).resolve().parents[2]
 _MEMORY = Path("/dev/shm")  # where the system has it: what is tried is not the disk's speed
+_FULL, _BROKEN = (10**6, errno.ENOSPC), (1, errno.EIO)  # all that follow fail too, or one only
 _SHIM = Path(__file__).parent / "failing_writes.c"
-_MINUTES = 3  # for each way of failing
-
-# Strict: who mends the last of them is told to take this away.
 
 
 @pytest.fixture(scope="module")
@@ -46,48 +46,48 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+def rows(command: Sequence[str], homes: tuple[Path, Path], trials: Iterable[object], env: Mapping[str, str]) -> Iterator[Any]:
+    """What the program of trials prints, as it comes."""
+    whole = [*command, *map(str, homes), *map(str, trials)]
+    with subprocess.Popen(whole, cwd=ROOT, env=os.environ | env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield from map(json.loads, process.stdout)
+    assert process.returncode == 0
+
+
 class Failing:
     """Trials under the preloaded library."""
 
     def __init__(self, homes: tuple[Path, Path], shim: Path, folder: Path) -> None:
-        self.home, self.template = homes
-        self.shim, self.counter, self.log = shim, folder / "counter", folder / "log"
-
-    def attempt(self, at: int, on: bool, error: int) -> tuple[disk_trials.Trial, str, int]:
-        """A trial in which call `at` fails, and if `on` all after it; with that call, and how many there were."""
-        shutil.rmtree(self.home, ignore_errors=True)
-        shutil.copytree(self.template, self.home)
-        self.counter.write_bytes(bytes(8))
-        self.log.write_text("")
-        env = {
-            "LD_PRELOAD": str(self.shim),
-            "FAILING_UNDER": str(self.home / "data_base"),
-            "FAILING_COUNTER": str(self.counter),
-            "FAILING_LOG": str(self.log),
-            "FAILING_AT": str(at),
-            "FAILING_ON": str(int(on)),
-            "FAILING_ERRNO": str(error),
+        self._homes = homes
+        self._env = {
+            "LD_PRELOAD": str(shim),
+            "FAILING_UNDER": str(homes[0] / "data_base"),
+            "FAILING_LOG": str(folder / "log"),
+            "FAILING_SHARED": str(folder / "shared"),
         }
-        trial = disk_trials.attempt(self.home, env)
-        first = self.log.read_text("utf-8").partition("\n")[0]
-        return trial, first, int.from_bytes(self.counter.read_bytes(), sys.byteorder)
+        (folder / "shared").write_bytes(bytes(32))
+
+    def _rows(self, each: Iterable[str]) -> Iterator[Any]:
+        return rows([sys.executable, "-m", "tests.ingest.disk_trials", "failing"], self._homes, each, self._env)
 
     def count(self) -> int:
         """The calls of a run in which none fails."""
-        trial, _, calls = self.attempt(0, False, 0)
-        assert (trial.code, trial.wrong) == (0, [])
-        assert calls > 50, "the library was not loaded"
-        return calls
+        [row] = self._rows(["0:0:0"])
+        assert (row["code"], row["wrong"]) == (0, [])
+        assert row["calls"] > 50, "the library was not loaded"
+        return int(row["calls"])
 
-    def check(self, which: Sequence[int], on: bool, error: int) -> list[str]:
-        """What went wrong, of all of them."""
+    def check(self, numbers: Iterable[int], hows: Sequence[tuple[int, int]]) -> list[str]:
+        """What went wrong when the calls of these numbers failed, in turn in each of these ways: how many do, and with what."""
         wrong, ends = list[str](), Counter[str]()
-        for at in which:
-            trial, first, _ = self.attempt(at, on, error)
-            ends["the call did not come" if not first else "one sentence" if trial.code else "harmless"] += 1
-            wrong += [f"{first or at}: {text}" for text in trial.wrong]
-        how = f"{errno.errorcode[error]}{' from there on' if on else ' once'}"
-        print(f"\n{how}: {len(which)} runs, {dict(ends)}, {len(wrong)} violations", *wrong, sep="\n")
+        each = [f"{number}:{most}:{error}" for number, (most, error) in zip(numbers, cycle(hows), strict=False)]
+        for row in self._rows(each):
+            ends["the call did not come" if not row["call"] else "one sentence" if row["code"] else "harmless"] += 1
+            found = [f"{row['trial']} {row['call']}: {text}" for text in row["wrong"]]
+            print(*found, sep="\n", end="\n" if found else "")
+            wrong += found
+        print(f"\n{[errno.errorcode[error] for _, error in hows]}: {len(each)} runs, {dict(ends)}, {len(wrong)} violations")
         return wrong
 
 
@@ -97,45 +97,33 @@ def failing(homes: tuple[Path, Path], shim: Path, tmp_path: Path) -> Failing:
 
 
 def test_a_write_fails(failing: Failing) -> None:
-    calls = failing.count()
-    spread = [1 + (calls - 1) * n // 3 for n in range(4)]
-    wrong = failing.check(spread[::2], on=True, error=errno.ENOSPC) + failing.check(spread[1::2], on=False, error=errno.EIO)
-    assert not wrong
+    assert not failing.check([1, 3, 80, 250, 400, 600, 850, 1000], [_FULL, _BROKEN])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("on", "error"), [(True, errno.ENOSPC), (False, errno.EIO)])
-def test_each_write_fails(failing: Failing, on: bool, error: int) -> None:
-    started = time.monotonic()
-    calls = failing.count()
-    stride = max(1, round(calls * (time.monotonic() - started) / (_MINUTES * 60)))
-    which = sorted({*range(1, calls + 1, stride), *range(max(1, calls - 59), calls + 1)})
-    print(f"\n{calls} calls; every {stride}. and the last 60")
-    assert not failing.check(which, on, error)
+@pytest.mark.parametrize("how", [_FULL, _BROKEN])
+def test_each_write_fails(failing: Failing, how: tuple[int, int]) -> None:
+    assert not failing.check(range(1, failing.count() + 1), [how])
 
 
 def _full(homes: tuple[Path, Path], free: Sequence[int]) -> list[int]:
     """The exit codes on file systems with so many KiB to spare."""
-    home, template = homes
+    home, _ = homes
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    if subprocess.run(
-        ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", str(home)], capture_output=True, check=False
-    ).returncode:
+    alone = ["unshare", "-Urm"]
+    if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", str(home)], capture_output=True, check=False).returncode:
         pytest.skip("a full file system needs a user namespace that may mount a tmpfs")
-    sizes = [str(kib * 1024) for kib in free]
-    command = ["unshare", "-Urm", sys.executable, "-m", "tests.ingest.disk_trials", str(home), str(template), *sizes]
-    done = subprocess.run(command, cwd=disk_trials.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    for row in rows:
-        print(
-            f"\n{row['free'] // 1024} KiB free: exit code {row['code']}", row["said"].splitlines()[-1:], *row["wrong"], sep="\n  "
-        )
-    assert not [text for row in rows for text in row["wrong"]]
-    return [row["code"] for row in rows]
+    codes, wrong = list[int](), list[str]()
+    for row in rows([*alone, sys.executable, "-m", "tests.ingest.disk_trials", "full"], homes, free, {}):
+        print(f"\n{row['trial']} KiB free: exit code {row['code']}", row["said"].splitlines()[-1:], *row["wrong"], sep="\n  ")
+        codes.append(row["code"])
+        wrong += row["wrong"]
+    assert not wrong
+    return codes
 
 
+# Strict: who mends this takes the mark away.
 @pytest.mark.xfail(strict=True, reason="Chroma writes when it opens: an app that is started then cannot ask")
 def test_a_disk_without_space(homes: tuple[Path, Path]) -> None:
     assert _full(homes, (0,)) == [1]

@@ -9,8 +9,9 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,8 @@ import ingest
 import kb
 import kb.base
 import kb.index
+from ingest.__main__ import main as ingest_main
+from ingest.child import die_with_parent
 from ingest.load import Loader
 from ingest.prepare import prepare
 from ingest.scan import scan
@@ -33,7 +36,7 @@ from kb.state import State
 from tests.fake_embedder import fake_embedder
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.ingest.trials", "chromadb.api.rust", "tantivy", "kb.retrieve", "ingest.build"])
+_context.set_forkserver_preload(["tests.ingest.server"])
 
 
 Put = Callable[[Any, str, Any], None]  # setattr, or one that is undone: pytest.MonkeyPatch().setattr
@@ -109,6 +112,20 @@ def verify_here(put: Put) -> None:
     put(publish, "_verify_elsewhere", lambda _, part, trusted, meanwhile: (verify(part, trusted), meanwhile()))
 
 
+def verify_in_a_fork(put: Put) -> None:
+    """Check a new index in a child of the server, which spares the second that a process's imports take."""
+    put(importlib.import_module("ingest.publish"), "_verifier", lambda: ProcessPoolExecutor(1, _context))
+
+
+@contextmanager
+def _verifying_in_a_fork() -> Iterator[None]:
+    """The same in a child of the server's, where no server is: the process is forked before an index is opened."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), die_with_parent) as pool:
+        pool.submit(int).result()
+        importlib.import_module("ingest.publish")._verifier = lambda: nullcontext(pool)
+        yield
+
+
 def before_step(step: str, call: int, act: Callable[[], None], put: Put = setattr) -> None:
     """Patch "module:Class.method" so that `act` comes before its `call`-th call."""
     module, _, name = step.partition(":")
@@ -161,7 +178,8 @@ def restart() -> None:
     kb.index._open_segments.clear()
     for folder in list(SharedSystemClient._identifier_to_system):
         while folder in SharedSystemClient._identifier_to_system:
-            SharedSystemClient._release_system(folder)
+            with suppress(AttributeError):  # Chroma stops what it could not start
+                SharedSystemClient._release_system(folder)
 
 
 # What runs in a process of its own
@@ -170,9 +188,20 @@ def restart() -> None:
 def _reindex(data_base: Path, step: str, call: int, embed_model: str) -> None:
     os.setpgid(0, 0)
     with_fake_embedder()
-    if step:
-        before_step(step, call, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    ingest.reindex("default", settings_of(data_base, embed_model))
+    with _verifying_in_a_fork():
+        if step:
+            before_step(step, call, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        ingest.reindex("default", settings_of(data_base, embed_model))
+
+
+def _command(data_base: Path, said: Path) -> None:
+    os.setpgid(0, 0)
+    with said.open("w") as file, Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    with_fake_embedder()
+    with _verifying_in_a_fork():
+        sys.exit(ingest_main(["--data-base", str(data_base)]))
 
 
 def _ids(data_base: Path, answer: Any) -> None:
@@ -206,6 +235,13 @@ def finish(process: BaseProcess, seconds: float = 60) -> int:
 
 def reindex(data_base: Path) -> None:
     assert finish(start_reindex(data_base)) == 0
+
+
+def command(data_base: Path, said: Path) -> tuple[int, str]:
+    """`python -m ingest`: its exit code, and what it has said by way of the file `said`."""
+    process = _context.Process(target=_command, args=(data_base, said))
+    process.start()
+    return finish(process), said.read_text("utf-8").strip()
 
 
 def answering_ids(data_base: Path) -> set[str]:
