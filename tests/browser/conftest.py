@@ -157,8 +157,8 @@ def reload(page: Any, link: str = "") -> None:
             page.click(link)
     else:
         page.reload()
-    page.notes.leaving = False
     loaded(page)
+    page.notes.leaving = False
 
 
 def ask(page: Any, question: str, *, wait: bool = True) -> None:

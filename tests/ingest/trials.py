@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -24,6 +25,7 @@ import ingest
 import kb
 import kb.base
 import kb.index
+import kb.segment
 from ingest.__main__ import main as ingest_main
 from ingest.child import die_with_parent
 from ingest.load import Loader
@@ -175,6 +177,9 @@ def restart() -> None:
     """Let go of every open index, as the end of a process does, also of what a run that died has left open."""
     kb.base._live.clear()
     gc.collect()
+    closed = threading.Event()  # by the thread that closes what was collected; a close after a new opening would close that
+    kb.segment._closer().put(SimpleNamespace(close=closed.set))
+    assert closed.wait(60)
     kb.index._open_segments.clear()
     for folder in list(SharedSystemClient._identifier_to_system):
         while folder in SharedSystemClient._identifier_to_system:
