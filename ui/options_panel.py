@@ -1,14 +1,17 @@
 """The folded options below the chat: drawn, filled and summed up in one line."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 
+from kb import KBError
 from ui import options
 from ui.board import board
 from ui.core import Core
 from ui.entries import answered_by, choices
+from ui.fields import HERE
 from ui.options import LIVE, WITH, WITHOUT
 from ui.render import Html, carry, el, icon, link
 from ui.words import Words
@@ -77,7 +80,13 @@ class OptionsPanel:
                     info=words("options.tokens.about"),
                     elem_id="option-tokens",
                 )
-        return [self.model, self.how, least, system, heat, longest]
+        self.fields: list[Any] = [self.model, self.how, least, system, heat, longest]
+        # By a key of ours: one that Gradio makes up at each start could not read what was kept before.
+        self.kept = gr.BrowserState(storage_key="internkb-options", secret="internkb-options")  # noqa: S106 - no secret
+        # Left: what is pasted, or comes from an input method, Gradio sends only with the next key.
+        changed = [*(field.input for field in self.fields), system.blur]
+        gr.on(changed, self.keep, self.fields, [self.kept], trigger_mode="always_last", **HERE)
+        return self.fields
 
     def foot(self) -> Any:
         """The line below, which unfolds the panel."""
@@ -85,6 +94,22 @@ class OptionsPanel:
         return self.line
 
     # Handlers
+
+    def keep(self, *chosen: Any) -> list[Any]:
+        """For this browser, whose next page begins with them."""
+        return list(chosen)
+
+    def restore(self, kept: Any) -> tuple[Any, ...]:
+        """The fields as this browser had them last, where they may still be so, and the line below."""
+        sure, temperature, tokens = options.defaults(self.core.settings)
+        fields: list[Any] = [LIVE, WITH, sure, "", temperature, tokens]
+        if isinstance(kept, list) and len(kept) == len(fields):
+            with suppress(KBError):
+                read(self.core, self.words, [LIVE, *kept[1:]])
+                fields = kept
+        model, how, *rest = fields
+        chosen, line = self.refresh(model, how)
+        return chosen, how, *rest, line
 
     def refresh(self, model: str, how: str) -> tuple[gr.Dropdown, str]:
         """Models come and go, and another one may have become the live one."""

@@ -102,6 +102,25 @@ def test_stop_retry_copy(app: SimpleNamespace, open_page: Open) -> None:
     assert copied.startswith("> Boil the noodles for four minutes. [1]")
 
 
+def test_the_options_come_back_with_the_page_and_in_the_other_language(app: SimpleNamespace, open_page: Open) -> None:
+    page = open_page(app.url)
+    page.click("#foot a[href='#local:options']")
+    kept = [None]
+    for change in (
+        lambda: page.check("#option-how input[value=plain]"),
+        lambda: page.fill("#option-temperature input", "0.7"),
+        lambda: (page.click("#option-system textarea"), page.keyboard.insert_text("你是一位厨师。"), page.keyboard.press("Tab")),
+    ):
+        change()
+        eventually(lambda: page.evaluate("localStorage.getItem('internkb-options')") not in kept)
+        kept.append(page.evaluate("localStorage.getItem('internkb-options')"))
+    reload(page, "a.language")
+    page.click("#foot a[href='#local:options']")
+    page.wait_for_selector("#option-how input[value=plain]:checked")
+    assert page.input_value("#option-temperature input") == "0.7"
+    assert page.input_value("#option-system textarea") == "你是一位厨师。"
+
+
 def test_a_closed_page_ends_the_answer_behind_it(app: SimpleNamespace, open_page: Open) -> None:
     app.core.pause = 0.3
     page = open_page(app.url)

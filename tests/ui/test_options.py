@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 import kb
@@ -191,6 +192,34 @@ def test_the_line_below_says_who_answers_and_follows_what_there_is(core: FakeCor
     chosen, line = panel.refresh(SMALL.name, WITH)
     assert chosen.value == LIVE, "it was removed"
     assert LARGE.name in line
+
+
+@pytest.fixture
+def panel(core: FakeCore) -> OptionsPanel:
+    with gr.Blocks():
+        made = OptionsPanel(core, EN)
+        made.build()
+    return made
+
+
+def test_what_was_chosen_comes_back_with_the_page(panel: OptionsPanel, core: FakeCore) -> None:
+    mine = [SMALL.name, WITHOUT, 30, "You are a cook.", 0.7, 256]
+    chosen, *rest, line = panel.restore(panel.keep(*mine))
+    assert [chosen.value, *rest] == mine
+    assert SMALL.name in line
+    core.stock(LARGE)
+    chosen, *rest, _ = panel.restore(mine)
+    assert [chosen.value, *rest] == [LIVE, *mine[1:]], "it was removed; the rest stays"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [None, [], "x", {"a": 1}, [LIVE, "both", 50, "", 0.2, 1024], [LIVE, WITH, 50, "", 9, 1024], [{}, WITH, 101, 7, "", None]],
+)
+def test_what_cannot_have_been_chosen_does_not(panel: OptionsPanel, kept: object) -> None:
+    chosen, *rest, _ = panel.restore(kept)
+    sure, temperature, tokens = options.defaults(panel.core.settings)
+    assert [chosen.value, *rest] == [LIVE, WITH, sure, "", temperature, tokens]
 
 
 @pytest.mark.parametrize("name", [text for text in PAYLOADS if 0 < len(text) < 500 and "\x00" not in text and text.strip()])
