@@ -46,9 +46,9 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def rows(command: Sequence[str], homes: tuple[Path, Path], trials: Iterable[object], env: Mapping[str, str]) -> Iterator[Any]:
+def rows(command: Sequence[str], homes: tuple[Path, Path], each: Iterable[object], env: Mapping[str, str]) -> Iterator[Any]:
     """What the program of trials prints, as it comes."""
-    whole = [*command, *map(str, homes), *map(str, trials)]
+    whole = [*command, *map(str, homes), *map(str, each)]
     with subprocess.Popen(whole, cwd=ROOT, env=os.environ | env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         yield from map(json.loads, process.stdout)
@@ -75,7 +75,6 @@ class Failing:
         """The calls of a run in which none fails."""
         [row] = self._rows(["0:0:0"])
         assert (row["code"], row["wrong"]) == (0, [])
-        assert row["calls"] > 50, "the library was not loaded"
         return int(row["calls"])
 
     def check(self, numbers: Iterable[int], hows: Sequence[tuple[int, int]]) -> list[str]:
@@ -87,6 +86,7 @@ class Failing:
             found = [f"{row['trial']} {row['call']}: {text}" for text in row["wrong"]]
             print(*found, sep="\n", end="\n" if found else "")
             wrong += found
+        assert ends["the call did not come"] <= len(each) // 10, "the library was not loaded, or a run has become shorter"
         print(f"\n{[errno.errorcode[error] for _, error in hows]}: {len(each)} runs, {dict(ends)}, {len(wrong)} violations")
         return wrong
 
@@ -101,7 +101,7 @@ def test_a_write_fails(failing: Failing) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [_FULL, _BROKEN])
+@pytest.mark.parametrize("how", [_FULL, _BROKEN], ids=["full", "broken"])
 def test_each_write_fails(failing: Failing, how: tuple[int, int]) -> None:
     assert not failing.check(range(1, failing.count() + 1), [how])
 
