@@ -161,14 +161,22 @@ def reload(page: Any, link: str = "") -> None:
     page.notes.leaving = False
 
 
+def at_rest(page: Any) -> None:
+    """What is sent while Gradio closes the stream of an event that has just ended, stays without an answer until the next
+    event. A person is slower."""
+    page.wait_for_timeout(150)
+
+
 def ask(page: Any, question: str, *, wait: bool = True) -> None:
     page.fill("#question textarea", question)
+    at_rest(page)
     page.press("#question textarea", "Enter")
     if wait:
         page.wait_for_selector("#live .answer .tools")
 
 
 def tab(page: Any, name: str) -> None:
+    at_rest(page)
     page.click(f"#tabs button[data-tab-id={name}]")
 
 

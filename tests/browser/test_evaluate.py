@@ -14,7 +14,7 @@ import ingest
 import kb
 from eval import save_set
 from eval.cases import read_cases
-from tests.browser.conftest import PHONE, Open, no_sideways_scroll, reload, tab
+from tests.browser.conftest import PHONE, Open, at_rest, no_sideways_scroll, reload, tab
 from tests.ui.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,7 @@ def test_made_questions_are_saved_from_the_table_and_a_phone_scrolls_no_page(ser
     page.click("#eval-make > button")
     page.fill("#make-count input", "4")
     page.press("#make-count input", "Tab")
+    at_rest(page)
     page.click("#make-go")
     page.wait_for_selector("#made-save")
     page.fill("#made-name input, #made-name textarea", "生成的")
