@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("tests")
 
 GUARD = Path(__file__).parent / "guard"
 _LOG_NAME = "KB_TEST_NETWORK_LOG"

@@ -5,7 +5,7 @@ from math import log2
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.cases import Case
@@ -65,7 +65,6 @@ def test_retrieval_is_scored_where_gold_is_known() -> None:
     assert "hit@1" not in values(case("a", answerable=False), line("a"))
 
 
-@settings(deadline=None)  # the first example loads trec_eval
 @given(st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, max_size=14), st.sets(st.sampled_from("abcdefgh"), min_size=1))
 def test_retrieval_against_the_definitions(ranked: list[str], gold: set[str]) -> None:
     found = values(case(*sorted(gold)), line(*ranked))
@@ -189,7 +188,6 @@ def test_latencies_slices_and_what_has_no_cases() -> None:
     assert intervals(scores) == intervals(scores)  # seeded
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0])), min_size=2, max_size=30))
 def test_what_is_read_off_confidence_is_what_scikit_learn_says(pairs: list[tuple[bool, float]]) -> None:
     from sklearn.metrics import precision_recall_curve, roc_auc_score

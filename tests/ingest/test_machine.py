@@ -265,7 +265,6 @@ def _run(machine: type[Machine], runs: int, steps: int) -> None:
                 stateful_step_count=steps,
                 derandomize=True,
                 database=None,
-                deadline=None,
                 suppress_health_check=list(HealthCheck),
                 phases=[Phase.generate],  # each step is many: to make a failure smaller takes hours, and its steps are printed
                 report_multiple_bugs=False,

@@ -77,7 +77,7 @@ def test_git_ignores_as_git_does(folder: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git to compare with")
 @given(data=st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_same_files_as_git(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     import subprocess
 

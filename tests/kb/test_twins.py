@@ -1,7 +1,7 @@
 """Pages in two languages, what they teach, and passages that say the same."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kb.catalog import DocumentInfo
@@ -83,7 +83,6 @@ def test_lines_are_aligned_by_what_translations_leave_alone() -> None:
     assert not any("auto_awq" in line and line.startswith("lmdeploy") for line in pairs), "code is no pair"
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_two_texts_are_aligned_in_order(one: str, other: str) -> None:
     pairs = aligned_lines(one, other)

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kb.words import content_words, is_chinese, words
@@ -36,7 +36,6 @@ def test_language_of_a_question() -> None:
     assert not is_chinese("what does 书生 mean in the name of the model")
 
 
-@settings(deadline=None)  # the first Chinese text loads a dictionary
 @given(st.text(max_size=300))
 def test_any_text_gives_words_without_blanks(text: str) -> None:
     # The index stores them joined by spaces: a blank inside a word would split it there and not in the question.
@@ -44,7 +43,6 @@ def test_any_text_gives_words_without_blanks(text: str) -> None:
         assert word and not any(char.isspace() for char in word)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_words_of_two_lines_are_the_words_of_each(one: str, two: str) -> None:
     assert words(f"{one}\n{two}") == words(one) + words(two)
