@@ -92,8 +92,7 @@ def _page(core: Core, language: Language, logout: bool) -> None:
     tune_tab.select(tune.refresh, [tune.chosen], tune.outputs, **here)
     chat_tab.select(chat.handlers.refresh, [chat.view[0], kb], chat.view, **here)
     options = chat.options
-    root.load(options.restore, [options.kept], [*options.fields, options.line], **here)
-    chat_tab.select(options.refresh, [options.model, options.how], [options.model, options.line], **here)
+    gr.on([root.load, chat_tab.select], options.restore, [options.kept], [*options.fields, options.line], **here)
 
 
 def _header(words: Words, logout: bool) -> Html:

@@ -12,6 +12,7 @@ from kb.jobs import Progress
 from kb.records import Skipped
 from tests.browser.conftest import PHONE, Open, ask, no_sideways_scroll, reload, tab
 from tests.ui.attacks import PAYLOADS
+from tests.ui.fake_models import SMALL
 from tests.ui.fakes import a_job, base, document
 
 
@@ -103,10 +104,12 @@ def test_stop_retry_copy(app: SimpleNamespace, open_page: Open) -> None:
 
 
 def test_the_options_come_back_with_the_page_and_in_the_other_language(app: SimpleNamespace, open_page: Open) -> None:
+    app.core.stock(SMALL)
     page = open_page(app.url)
     page.click("#foot a[href='#local:options']")
     kept = [None]
     for change in (
+        lambda: (page.click("#option-model input"), page.click(f"[role=option]:has-text('{SMALL.name}') >> nth=-1")),
         lambda: page.check("#option-how input[value=plain]"),
         lambda: page.fill("#option-temperature input", "0.7"),
         lambda: (page.click("#option-system textarea"), page.keyboard.insert_text("你是一位厨师。"), page.keyboard.press("Tab")),
@@ -117,6 +120,8 @@ def test_the_options_come_back_with_the_page_and_in_the_other_language(app: Simp
     reload(page, "a.language")
     page.click("#foot a[href='#local:options']")
     page.wait_for_selector("#option-how input[value=plain]:checked")
+    page.wait_for_timeout(500)
+    assert page.input_value("#option-model input") == SMALL.name
     assert page.input_value("#option-temperature input") == "0.7"
     assert page.input_value("#option-system textarea") == "你是一位厨师。"
 
