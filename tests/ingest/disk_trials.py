@@ -23,7 +23,7 @@ from kb.index import verify
 from kb.records import Hit
 from tests.ingest import trials
 
-_SHARED = struct.Struct("NNNN")  # what failing_writes.c reads and writes
+SHARED = struct.Struct("NNNN")  # what failing_writes.c reads and writes
 Run = Callable[[], tuple[int, str]]  # exit code and what was said
 
 
@@ -131,15 +131,15 @@ def failing(home: Path, template: Path, how: str, said: Path) -> dict[str, Any]:
     shutil.copytree(template, home)
     log = Path(os.environ["FAILING_LOG"])
     log.write_text("")
-    with Path(os.environ["FAILING_SHARED"]).open("r+b") as file, mmap.mmap(file.fileno(), _SHARED.size) as shared:
+    with Path(os.environ["FAILING_SHARED"]).open("r+b") as file, mmap.mmap(file.fileno(), SHARED.size) as shared:
         calls = 0
 
         def run() -> tuple[int, str]:
             nonlocal calls
-            _SHARED.pack_into(shared, 0, 0, at, most, error)
+            SHARED.pack_into(shared, 0, 0, at, most, error)
             ended = trials.command(home / "data_base", said)
-            calls, *_ = _SHARED.unpack_from(shared)
-            _SHARED.pack_into(shared, 0, 0, 0, 0, 0)
+            calls, *_ = SHARED.unpack_from(shared)
+            SHARED.pack_into(shared, 0, 0, 0, 0, 0)
             return ended
 
         trial = attempt(home, run)

@@ -119,15 +119,6 @@ def verify_in_a_fork(put: Put) -> None:
     put(importlib.import_module("ingest.publish"), "_verifier", lambda: ProcessPoolExecutor(1, _context))
 
 
-@contextmanager
-def _verifying_in_a_fork() -> Iterator[None]:
-    """The same in a child of the server's, where no server is: the process is forked before an index is opened."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), die_with_parent) as pool:
-        pool.submit(int).result()
-        importlib.import_module("ingest.publish")._verifier = lambda: nullcontext(pool)
-        yield
-
-
 def before_step(step: str, call: int, act: Callable[[], None], put: Put = setattr) -> None:
     """Patch "module:Class.method" so that `act` comes before its `call`-th call."""
     module, _, name = step.partition(":")
@@ -190,22 +181,30 @@ def restart() -> None:
 # What runs in a process of its own
 
 
-def _reindex(data_base: Path, step: str, call: int, embed_model: str) -> None:
+@contextmanager
+def _a_run() -> Iterator[None]:
+    """What every run begins with. A child of the server has no server, so it forks who will check its index before it opens
+    one."""
     os.setpgid(0, 0)
     with_fake_embedder()
-    with _verifying_in_a_fork():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), die_with_parent) as pool:
+        pool.submit(int).result()
+        importlib.import_module("ingest.publish")._verifier = lambda: nullcontext(pool)
+        yield
+
+
+def _reindex(data_base: Path, step: str, call: int, embed_model: str) -> None:
+    with _a_run():
         if step:
             before_step(step, call, lambda: os.kill(os.getpid(), signal.SIGKILL))
         ingest.reindex("default", settings_of(data_base, embed_model))
 
 
 def _command(data_base: Path, said: Path) -> None:
-    os.setpgid(0, 0)
     with said.open("w") as file, Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    with_fake_embedder()
-    with _verifying_in_a_fork():
+    with _a_run():
         sys.exit(ingest_main(["--data-base", str(data_base)]))
 
 
