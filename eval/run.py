@@ -25,7 +25,7 @@ from kb.answer import ask
 from kb.errors import KBError
 from kb.jobs import Progress
 from kb.llm.chat import Chat
-from kb.records import Done, Failed, Found, Hit, Quote
+from kb.records import Done, Failed, Found, Hit, Quote, first_line
 from kb.serving import SETTINGS, lease, live_name
 
 # Settings that an answer does not depend on. All others are kept with a run, also those that are yet to come.
@@ -263,6 +263,6 @@ def _quote(quote: Quote, hits: Sequence[LineHit]) -> LineQuote:
     """The lines of a citation, cut out of its passage."""
     hit = next(hit for hit in hits if hit.n == quote.n)
     lines = hit.text.split("\n")
-    lines = lines[max(0, len(lines) - (hit.end - hit.start + 1)) :]  # without the table header that is repeated on top
+    first = first_line(hit.start, hit.end, hit.text)
     return LineQuote(quote.n, hit.path, quote.start, quote.end,
-                     "\n".join(lines[max(0, quote.start - hit.start) : quote.end - hit.start + 1]))  # fmt: skip
+                     "\n".join(lines[max(hit.start, quote.start) - first : quote.end - first + 1]))  # fmt: skip

@@ -9,10 +9,10 @@ right one, 0 after 10. ndcg@10 (Järvelin and Kekäläinen 2002): an entry gains
 had, so gold documents that one entry names count once, in the ideal order too; those that were not found count each. Computed by
 ir-measures (trec_eval).
 
-Citations. Of cases with gold spans: a citation is right if the passage it opens holds one of the spans (which are places of the
-same answer, so any will do), compared without white space, Markdown marks and case. citation_precision: share of right ones
-over all citations. citation_recall: share of the answered (not refused) cases with a right citation.
-citation_document_precision: of cases with gold ids, the share of citations into a gold document.
+Citations are the passages that an answer cites, each once. Of cases with gold spans: one is right if it holds one of the spans
+(which are places of the same answer, so any will do), compared without white space, Markdown marks and case.
+citation_precision: share of right ones over all citations. citation_recall: share of the answered (not refused) cases with a
+right one. citation_document_precision: of cases with gold ids, the share of citations into a gold document.
 
 Answers. answer_key: share of the answerable with keys whose answer contains one of them; a refusal contains none. em, f1,
 answer_contained: against `answers`, the best of them, see eval.text.
@@ -136,7 +136,7 @@ def _refusal(case: Case, line: CaseLine, values: dict[str, float], weights: dict
 
 def _citations(case: Case, line: CaseLine, values: dict[str, float], weights: dict[str, float]) -> None:
     hits = {hit.n: hit for hit in line.hits}
-    cited = [] if line.failed else [hits[quote.n] for quote in line.quotes]
+    cited = [] if line.failed else [hits[n] for n in dict.fromkeys(quote.n for quote in line.quotes)]
     if case.gold_spans:
         spans = [bare(span) for _, span in case.gold_spans]
         right = [any(span in bare(hit.text) for span in spans) for hit in cited]

@@ -17,17 +17,21 @@ _OWN_LANGUAGE = 0.5  # a passage in the language of the question stands for its 
 
 @dataclass(slots=True)
 class Passage:
-    """A chunk with its document and score, which become a hit; `also`: the paths of others that say the same."""
+    """A chunk with its document and score, which become a hit; `also`: the paths of others that say the same; `joined`: see
+    records.Hit.
+    """
 
     chunk: Chunk
     info: DocumentInfo
     score: float
     also: list[str] = field(default_factory=list)
+    joined: list[tuple[int, int, float]] = field(default_factory=list)
 
     def hit(self, n: int) -> Hit:
         others = dict.fromkeys((*self.info.aliases, *self.also))
         also = tuple(path for path in others if path != self.info.path)
-        return Hit(n, self.chunk, self.info.source, self.info.path, self.info.title, round(self.score, 6), also)
+        joined = tuple((start, end, round(score, 6)) for start, end, score in self.joined)
+        return Hit(n, self.chunk, self.info.source, self.info.path, self.info.title, round(self.score, 6), also, joined)
 
 
 def fold(ranked: Sequence[Passage], twins: Mapping[str, str], chinese: bool) -> list[Passage]:

@@ -109,6 +109,13 @@ def under_headings(title: str, chunk: Chunk) -> str:
     return "\n".join((" › ".join(dict.fromkeys((title, *chunk.heading))), chunk.text))
 
 
+def first_line(start: int, end: int, text: str) -> int:
+    """The number of the first line of the text of lines `start` to `end`: less than `start` where the header of a table that was
+    cut is repeated on top.
+    """
+    return start - max(0, text.count("\n") - (end - start))
+
+
 def document_of(chunk_id: str) -> str:
     """The key of the document that a chunk belongs to."""
     return chunk_id.partition("-")[0]
@@ -116,9 +123,11 @@ def document_of(chunk_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that a question found. `n` is its number in the answer, from 1; `score` falls with the rank.
+    """A passage that a question found. `n` is its number in the answer, from 1; `score` falls with the rank.
 
-    `also` are the paths of other documents that say the same: copies, and the same page in another language.
+    `chunk` is the chunk that was found, with its neighbours where those were found too; `joined` are the chunks that it was
+    made of, each (start, end, score). `also` are the paths of other documents that say the same: copies, and the same page in
+    another language.
     """
 
     n: int
@@ -128,6 +137,7 @@ class Hit:
     title: str
     score: float
     also: tuple[str, ...] = ()
+    joined: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

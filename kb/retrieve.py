@@ -16,6 +16,7 @@ from kb.embed import Embedder
 from kb.fold import Passage, fold
 from kb.glossary import Glossary
 from kb.index import Generation
+from kb.join import join
 from kb.places import lies_in
 from kb.records import Found, Standalone, Turn, under_headings
 from kb.rerank import Reranker
@@ -142,14 +143,15 @@ def _retrieve(
             if not lies_in(named, passage.info.source, passage.info.path):
                 passage.score *= ELSEWHERE
         passages.sort(key=lambda passage: -passage.score)
-    best = _spread(fold(passages, twins, is_chinese(question)))[:wanted]
+    best = _spread(fold(passages, twins, is_chinese(question)))
     query = "\n".join((*before, question))
     if reranker and best:
+        del best[wanted:]
         texts = [under_headings(passage.info.title, passage.chunk) for passage in best]
         for passage, score in zip(best, reranker.scores(query, texts), strict=True):
             passage.score = score
         best.sort(key=lambda passage: -passage.score)
-    hits = tuple(passage.hit(n) for n, passage in enumerate(best[:limit], start=1))
+    hits = tuple(passage.hit(n) for n, passage in enumerate(join(best, limit), start=1))
     confidence = max(learned.calibration.confidence(legs.signals) for legs in every)
     return Found(query, generation.number, hits, round(confidence, 4) if hits else 0.0)
 

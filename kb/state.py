@@ -274,4 +274,5 @@ def _found_from(text: str) -> dict:
 
 def _hit_from(row: dict) -> Hit:
     chunk = Chunk(**row["chunk"] | {"heading": tuple(row["chunk"]["heading"])})
-    return Hit(**row | {"chunk": chunk, "also": tuple(row.get("also", ()))})
+    joined = tuple((start, end, score) for start, end, score in row.get("joined", ()))
+    return Hit(**row | {"chunk": chunk, "also": tuple(row.get("also", ())), "joined": joined})

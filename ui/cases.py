@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from eval import Case, CaseLine, CaseScore, Run, faults, rank
+from kb.records import first_line
 from ui.render import Child, Html, el, icon, join, link, markdown
 from ui.transcript import lines
 from ui.words import Words
@@ -154,11 +155,8 @@ def _passages(words: Words, line: CaseLine | None, gold: set[str]) -> Html | Non
 
 def _marked(text: str, start: int, end: int, quoted: Sequence[tuple[int, int]]) -> list[Child]:
     """A passage with its quoted lines marked; a table header that is repeated on top has no line of its own."""
-    rows = text.split("\n")
-    first = max(0, len(rows) - (end - start + 1))
     parts: list[Child] = []
-    for at, row in enumerate(rows):
-        number = start + at - first
-        is_quoted = at >= first and any(low <= number <= high for low, high in quoted)
+    for number, row in enumerate(text.split("\n"), first_line(start, end, text)):
+        is_quoted = any(low <= number <= high for low, high in quoted)
         parts += [el("mark", row) if is_quoted and row.strip() else row, "\n"]
     return parts

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from kb.records import Done, Failed, Hit, Quote
+from kb.records import Done, Failed, Hit, Quote, first_line
 from ui.asking import Run
 from ui.render import Child, Html, el, icon, join, link, markdown
 from ui.words import Words
@@ -281,7 +281,8 @@ def _excerpt(hit: Hit, quotes: Sequence[Quote]) -> Html:
     """The passage, from its first quoted line, with what was quoted marked."""
     quoted = {n for quote in quotes if quote.n == hit.n for n in range(quote.start, quote.end + 1)}
     parts: list[Child] = []
-    for number, line in enumerate(hit.chunk.text.split("\n"), hit.chunk.start):
+    chunk = hit.chunk
+    for number, line in enumerate(chunk.text.split("\n"), first_line(chunk.start, chunk.end, chunk.text)):
         if quoted and number < min(quoted):
             continue
         parts += [el("mark", line) if number in quoted else line, "\n"]

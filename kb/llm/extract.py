@@ -6,16 +6,16 @@ No weights: what a word is worth is its inverse document frequency in the knowle
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from kb.index import Generation
-from kb.records import Chunk, Hit, Quote
+from kb.records import Chunk, Hit, Quote, first_line
 from kb.words import weighted_words
 from kb.worth import Worth
 
-_MAX_QUOTES = 3
+_MAX_QUOTES = 2
 _MAX_LINES = 60  # of one part of a quotation
 _QUOTED = 800  # characters of a quotation, but for a single part that is longer
 _PARAGRAPH = 400  # characters; a longer one is quoted by the sentence
@@ -24,6 +24,7 @@ _LED = 1000  # characters of a list or block that belongs to the line that intro
 _PASSAGE = 2.5  # what the rank of a passage weighs beside the share of the question that a part of it carries
 _LABEL = 24  # characters: less is a title or a label, and no answer
 _NEXT_SHARE = 0.7  # a further quotation is worth at least this share of the first
+_ADDS = 0.05  # share of the question that a further passage must add
 
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _SENTENCE = re.compile(r".+?(?:[。！？!?；]+[”’」』）)]*|\.(?=\s|$)|$)\s*", re.DOTALL)
@@ -77,7 +78,7 @@ def _introduces(unit: Unit) -> bool:
 def _blocks(chunk: Chunk) -> Iterator[Unit]:
     lines = chunk.text.split("\n")
     # A table that goes on here begins with its header lines again, which stand further up in the document.
-    first = chunk.start - max(0, len(lines) - (chunk.end - chunk.start + 1))
+    first = first_line(chunk.start, chunk.end, chunk.text)
     at, header, in_list = 0, "", False
     while at < len(lines):
         line, number, end = lines[at], max(first + at, chunk.start), at
@@ -125,19 +126,33 @@ def _sentences(unit: Unit) -> Iterator[Unit]:
             yield Unit("text", text, start, start + text.count("\n"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an answer may stand: unit `at` of a passage, which lies in its chunk `chunk`."""
+
+    hit: Hit
+    at: int
+    chunk: int
+    score: float
+
+
 def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation: Generation) -> Quoted:
     """Quote what answers `question`, asked after the questions `before`, out of `hits`: from one page, to read as one."""
     worth = Worth(weighted_words(question, before), generation)
-    scored: list[tuple[float, Hit, int]] = []
     parts = {hit.n: units(hit.chunk) for hit in hits}
+    carried = {hit.n: [worth.of(_above(hit)) | worth.of(unit.text) for unit in parts[hit.n]] for hit in hits}
+    places = []
     for hit in hits:
-        above = worth.of(_above(hit))
         for at, unit in enumerate(parts[hit.n]):
-            scored.append((_score(unit, worth, above) + _PASSAGE * hit.score / (hits[0].score or 1), hit, at))
-    if not scored:
+            chunk, score = _chunk(hit, unit)
+            share = sum(carried[hit.n][at].values()) / worth.total
+            says = min(1.0, len(unit.text) / _LABEL)
+            places.append(_Place(hit, at, chunk, share + says + _PASSAGE * score / (hits[0].score or 1)))
+    if not places:
         return Quoted()
-    scored.sort(key=lambda entry: -entry[0])
-    return _quoted([(hit, _around(parts[hit.n], at)) for hit, at in _choose(scored)])
+    places.sort(key=lambda place: -place.score)
+    chosen = _choose(places, parts, carried, worth.total)
+    return _quoted(sorted(chosen, key=lambda pair: pair[0].chunk.start), parts)
 
 
 def _above(hit: Hit) -> str:
@@ -145,24 +160,40 @@ def _above(hit: Hit) -> str:
     return "\n".join((hit.path, hit.title, *hit.chunk.heading))
 
 
-def _score(unit: Unit, worth: Worth, above: dict[str, float]) -> float:
-    """The share of the question that a unit carries with the headings above it, and whether it is long enough to say anything."""
-    return sum((above | worth.of(unit.text)).values()) / worth.total + min(1.0, len(unit.text) / _LABEL)
+def _chunk(hit: Hit, unit: Unit) -> tuple[int, float]:
+    """Which chunk of a passage a unit lies in, and the score of that."""
+    scores = ((n, score) for n, (start, end, score) in enumerate(hit.joined) if start <= unit.start <= end)
+    return next(scores, (0, hit.score))
 
 
-def _choose(scored: Sequence[tuple[float, Hit, int]]) -> list[tuple[Hit, int]]:
-    """The best units, one a passage, of the page that has the best one."""
-    best, first, _ = scored[0]
-    chosen: dict[int, tuple[Hit, int]] = {}
-    for score, hit, at in scored:
-        if score < _NEXT_SHARE * best or len(chosen) == _MAX_QUOTES:
+def _choose(
+    places: Sequence[_Place], parts: Mapping[int, Sequence[Unit]], carried: Mapping[int, Sequence[dict[str, float]]], total: float
+) -> list[tuple[Hit, list[int]]]:
+    """The passages to quote, with the units of each: around the best places, one a chunk, of the page that has the best one."""
+    chosen: dict[int, tuple[Hit, set[int]]] = {}
+    quoted: set[tuple[int, int]] = set()
+    known: dict[str, float] = {}
+    for place in places:
+        n = place.hit.n
+        if place.score < _NEXT_SHARE * places[0].score or len(quoted) == _MAX_QUOTES:
             break
-        if hit.chunk.document == first.chunk.document:
-            chosen.setdefault(hit.n, (hit, at))
-    return sorted(chosen.values(), key=lambda pair: pair[0].chunk.ordinal)
+        if place.hit.chunk.document != places[0].hit.chunk.document or (n, place.chunk) in quoted:
+            continue
+        if n in chosen and place.at in chosen[n][1]:
+            continue
+        around = _around(parts[n], place.at)
+        carries = known.copy()
+        for at in around:
+            carries |= carried[n][at]
+        if chosen and n not in chosen and sum(carries.values()) - sum(known.values()) < _ADDS * total:
+            continue
+        known = carries
+        quoted.add((n, place.chunk))
+        chosen.setdefault(n, (place.hit, set()))[1].update(around)
+    return [(hit, sorted(every)) for hit, every in chosen.values()]
 
 
-def _around(parts: Sequence[Unit], at: int) -> list[Unit]:
+def _around(parts: Sequence[Unit], at: int) -> range:
     """A unit with what stands after and before it in its passage, up to _QUOTED characters: an answer seldom is one sentence."""
     first = last = at
     size = len(parts[at].text)
@@ -174,12 +205,21 @@ def _around(parts: Sequence[Unit], at: int) -> list[Unit]:
             first -= 1
             size += len(parts[first].text)
         else:
-            return list(parts[first : last + 1])
+            return range(first, last + 1)
 
 
-def _quoted(chosen: Sequence[tuple[Hit, Sequence[Unit]]]) -> Quoted:
-    pieces = [f"{_markdown(parts)}{' ' if parts[-1].kind == 'text' else chr(10) * 2}[{hit.n}]\n\n" for hit, parts in chosen]
-    return Quoted(tuple(pieces), tuple(Quote(hit.n, parts[0].start, parts[-1].end) for hit, parts in chosen))
+def _quoted(chosen: Sequence[tuple[Hit, Sequence[int]]], parts: Mapping[int, Sequence[Unit]]) -> Quoted:
+    pieces, quotes = [], []
+    for hit, every in chosen:
+        excerpts: list[list[Unit]] = []
+        for before, at in zip((-2, *every), every, strict=False):
+            if at != before + 1:
+                excerpts.append([])
+            excerpts[-1].append(parts[hit.n][at])
+        text = "\n\n…\n\n".join(map(_markdown, excerpts))
+        pieces.append(f"{text}{' ' if excerpts[-1][-1].kind == 'text' else chr(10) * 2}[{hit.n}]\n\n")
+        quotes += [Quote(hit.n, excerpt[0].start, excerpt[-1].end) for excerpt in excerpts]
+    return Quoted(tuple(pieces), tuple(quotes))
 
 
 def _markdown(parts: Sequence[Unit]) -> str:

@@ -86,18 +86,18 @@ def test_citations() -> None:
     gold = case("a.md", gold_spans=(("a.md", "Boil for\n**four** minutes"), ("a.md", "elsewhere")))
     answered = line("a.md", "b.md", "c.md", hits=hits, quotes=quotes)
     [score] = score_cases([gold], {"q": answered})
-    assert score.values["citation_precision"] == 2 / 4  # any document whose passage says it
-    assert score.values["citation_document_precision"] == 3 / 4  # by name or by a twin's
-    assert score.weights["citation_precision"] == score.weights["citation_document_precision"] == 4
+    assert score.values["citation_precision"] == 2 / 3  # any document whose passage says it; a passage cited twice is one
+    assert score.values["citation_document_precision"] == 2 / 3  # by name or by a twin's
+    assert score.weights["citation_precision"] == score.weights["citation_document_precision"] == 3
     assert score.values["citation_recall"] == 1
     refused = score_cases([gold], {"q": replace(answered, refused=True, quotes=())})[0].values
     assert not {"citation_precision", "citation_recall", "citation_document_precision"} & refused.keys()
     uncited = score_cases([gold], {"q": replace(answered, quotes=())})[0].values
     assert uncited["citation_recall"] == 0
     assert "citation_precision" not in uncited
-    # Over citations, not over cases: (2 of 4) and (1 of 1) are 3 of 5.
+    # Over citations, not over cases: (2 of 3) and (1 of 1) are 3 of 4.
     one = replace(answered, id="r", quotes=quotes[:1])
-    assert aggregate(score_cases([gold, replace(gold, id="r")], {"q": answered, "r": one}))["citation_precision"] == 3 / 5
+    assert aggregate(score_cases([gold, replace(gold, id="r")], {"q": answered, "r": one}))["citation_precision"] == 3 / 4
 
 
 def test_answers() -> None:

@@ -1,11 +1,16 @@
 """Quoting: units of a chunk, and properties of an answer that quotes."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kb.llm.extract import units
-from kb.records import Chunk
+import ingest
+import kb
+from kb.llm.extract import Quoted, quote, units
+from kb.records import Chunk, Found
 
 
 def chunk(text: str, start: int = 10) -> Chunk:
@@ -76,3 +81,70 @@ def test_units_stay_inside_their_chunk_in_order(lines: list[str]) -> None:
         assert own.start <= unit.start <= unit.end <= own.end
         assert unit.text.strip()
     assert [unit.start for unit in found] == sorted(unit.start for unit in found)
+
+
+PAGE = """# Server
+
+## Port
+
+The server listens on port 23333. {filler}
+
+## Certificates
+
+The server wants its certificates in one folder. {filler}
+
+## Password
+
+The password of the server is set with `--api-keys`. {filler}
+
+## Elsewhere
+
+{long}
+"""
+
+
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory: pytest.TempPathFactory, models: Path) -> kb.KnowledgeBase:
+    """A page of three sections that follow each other, and pages about other things."""
+    home, docs = tmp_path_factory.mktemp("manual"), tmp_path_factory.mktemp("docs")
+    (home / "models").symlink_to(models)
+    filler = "\n\n".join(f"More is said about point {n} in the same breath." for n in range(13))
+    (docs / "server.md").write_text(PAGE.format(filler=filler, long="Nothing of that kind. " * 200), "utf-8")
+    for name in ("bread", "carpet", "orchid"):
+        (docs / f"{name}.md").write_text(f"# {name.title()}\n\nHow a {name} is kept, cleaned and looked after.\n", "utf-8")
+    settings = kb.load_settings(data_base=home)
+    ingest.add_source(settings, "default", docs)
+    ingest.reindex("default", settings)
+    return kb.KnowledgeBase.open("default", settings)
+
+
+def quoted(base: kb.KnowledgeBase, question: str) -> tuple[Found, Quoted]:
+    snapshot = base.snapshot()
+    found = base.search(question, (), snapshot)
+    return found, quote(question, (), found.hits, snapshot)
+
+
+def test_two_places_of_a_joined_passage_are_one_citation(manual: kb.KnowledgeBase) -> None:
+    found, answer = quoted(manual, "port and password of the server")
+    assert found.hits[0].path == "server.md"
+    assert len(found.hits[0].joined) == 3
+    [piece] = answer.pieces
+    assert piece.index("port 23333") < piece.index("\n\n…\n\n") < piece.index("--api-keys")
+    assert piece.count("[1]") == 1
+    assert [one.n for one in answer.quotes] == [1, 1]
+    first, second = answer.quotes
+    assert first.end + 1 < second.start
+
+
+def test_what_adds_nothing_is_not_quoted(manual: kb.KnowledgeBase) -> None:
+    _, answer = quoted(manual, "where does the server want its certificates")
+    assert len({one.n for one in answer.quotes}) == 1
+    assert "one folder" in "".join(answer.pieces)
+    assert all(len(piece) < 2000 for piece in answer.pieces)
+
+
+def test_hits_of_before_passages_were_joined_are_quoted_too(manual: kb.KnowledgeBase) -> None:
+    found, answer = quoted(manual, "port of the server")
+    bare = [replace(hit, joined=()) for hit in found.hits]
+    assert "port 23333" in "".join(quote("port of the server", (), bare, manual.snapshot()).pieces)
+    assert "port 23333" in "".join(answer.pieces)
