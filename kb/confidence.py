@@ -16,6 +16,8 @@ from kb.records import document_of
 
 Ranked = Sequence[tuple[str, float]]
 PRIOR = (1.2, -0.6, 0.9, 0.6)  # of the signals, in standard deviations; set on questions about one corpus, see decisions
+# What a name that was not found takes from the logit. Not fitted: made questions have no names of their own. Set as PRIOR is.
+UNNAMED = 1.75
 _HOLD = 20.0  # how strongly the prior is held to, where each kind of question counts as _EACH
 _EACH = 100.0
 _WITHOUT_ITS_DOCUMENT = 0.6  # weight of such a question: another document may answer it
@@ -46,10 +48,11 @@ class Calibration:
     weights: tuple[float, ...]
     bias: float
 
-    def confidence(self, of: Sequence[float]) -> float:
-        """0 to 1."""
+    def confidence(self, of: Sequence[float], unnamed: float = 0.0) -> float:
+        """0 to 1. `unnamed`: the share of the question's names that no passage that was found has together with the others."""
         standard = ((value - mean) / spread for value, mean, spread in zip(of, self.mean, self.spread, strict=True))
         logit = self.bias + sum(weight * value for weight, value in zip(self.weights, standard, strict=True))
+        logit -= UNNAMED * unnamed
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 

@@ -186,6 +186,10 @@ class Generation:
         """(chunk id, BM25 score) of the chunks with any of the words, each word with its weight; best first."""
         return self._lexical.search(weighted, limit)
 
+    def together(self, weighted: Mapping[str, float], among: Sequence[str]) -> float:
+        """The largest sum of weights of those words that one of the chunks `among` has."""
+        return self._lexical.together(weighted, among)
+
     def frequency(self, word: str) -> int:
         """In how many chunks `word` occurs."""
         return self._lexical.frequency(word)

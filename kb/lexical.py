@@ -5,7 +5,7 @@ Tantivy never changes a file it has written, so the index of the next generation
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,19 @@ class LexicalIndex:
         with damaged(self._folder):
             hits = self._searcher.search(query, limit=max(1, limit), count=False).hits
             return [(self._searcher.doc(address)["id"][0], score) for score, address in hits]
+
+    def together(self, weighted: Mapping[str, float], among: Sequence[str]) -> float:
+        """The largest sum of weights of those words that one of the chunks `among` has."""
+        import tantivy
+
+        query, words = tantivy.Query, self._schema
+        terms = [
+            (tantivy.Occur.Should, query.const_score_query(query.term_query(words, "words", word, "basic"), weight))
+            for word, weight in weighted.items()
+        ]
+        chunks = query.const_score_query(query.term_set_query(words, "id", list(among)), 1.0)
+        best = self._found(query.boolean_query([(tantivy.Occur.Must, chunks), *terms]), 1) if among else []
+        return best[0][1] - 1.0 if best else 0.0
 
     def frequency(self, word: str) -> int:
         """In how many chunks `word` occurs."""

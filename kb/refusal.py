@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kb.index import Generation
 from kb.records import Found
-from kb.words import content_words, is_chinese
+from kb.words import content_words, is_chinese, names, words
 
 _MOST = 8  # words that are named
 
@@ -14,18 +14,24 @@ def refusal(question: str, found: Found, generation: Generation, needed: float) 
     wanted = _whole(content_words(question))
     glossary = generation.learned.glossary
     absent = [word for word in wanted if not generation.frequency(word) and not glossary.translations(word)]
-    there = [word for word in wanted if word not in absent]
+    passages = set(
+        words("\n".join(text for hit in found.hits for text in (hit.path, hit.title, *hit.chunk.heading, hit.chunk.text)))
+    )
+    elsewhere = [name for name in names(question) if name not in passages and name not in absent]
+    there = [word for word in wanted if word not in absent and word not in elsewhere]
     sure, enough = f"{found.confidence:.0%}", f"{needed:.0%}"
     unsure = found.hits and found.confidence < needed
     if is_chinese(question):
         parts = ["文档中没有找到这个问题的答案。"]
         parts += [f"查找了：{'、'.join(there)}。"] if there else []
         parts += [f"文档里没有出现：{'、'.join(absent)}。"] if absent else []
+        parts += [f"找到的段落里没有：{'、'.join(elsewhere)}。"] if elsewhere else []
         parts += [f"把握 {sure}，需要 {enough}；最接近的段落列在来源里。"] if unsure else []
         return "".join(parts)
     parts = ["The documents do not answer this."]
     parts += [f"Looked for: {', '.join(there)}."] if there else []
     parts += [f"No document has: {', '.join(absent)}."] if absent else []
+    parts += [f"Not in the passages that were found: {', '.join(elsewhere)}."] if elsewhere else []
     parts += [f"{sure} sure, {enough} are needed; the nearest passages are listed with the sources."] if unsure else []
     return " ".join(parts)
 

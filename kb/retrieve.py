@@ -20,8 +20,8 @@ from kb.join import join
 from kb.places import lies_in
 from kb.records import Found, Standalone, Turn, under_headings
 from kb.rerank import Reranker
-from kb.words import content_words, is_chinese, possible_words, weighted_words
-from kb.worth import Worth
+from kb.words import content_words, is_chinese, names, possible_words, weighted_words
+from kb.worth import Worth, apart
 
 DEPTH = 60  # candidates a leg
 VECTOR_WEIGHT = 0.3  # beside 1 for words
@@ -35,14 +35,15 @@ _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with t
 
 
 class Legs(NamedTuple):
-    """What both legs found, (chunk id, score) best first, the share of the question that the embedding model knows, and the
-    share of it that no document has.
+    """What both legs found, (chunk id, score) best first; the share of the question that the embedding model knows, the share of
+    it that no document has, and that of its names which are missing in the passage that has most of them.
     """
 
     by_words: list[tuple[str, float]]
     by_vector: list[tuple[str, float]]
     known: float
     unknown: float
+    unnamed: float
 
     @property
     def signals(self) -> tuple[float, ...]:
@@ -56,12 +57,13 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
 
 
 class _Query(NamedTuple):
-    """A question as the legs want it: its words with their weights, and what else could be cut out of it; what is embedded, and
-    how much of that the model knows.
+    """A question as the legs want it: its words with their weights, what else could be cut out of it, and what it calls by its
+    name; what is embedded, and how much of that the model knows.
     """
 
     weighted: dict[str, float]
     possible: set[str]
+    names: list[str]
     spoken: str
     known: float
 
@@ -81,14 +83,18 @@ def search_each(questions: Sequence[str], generation: Generation, glossary: Glos
 
 def _query(question: str, before: Sequence[str], glossary: Glossary, embedder: Embedder) -> _Query:
     whole = "\n".join((*before, question))
-    return _Query(weighted_words(question, before), possible_words(whole), *_as_the_model_reads(whole, glossary, embedder))
+    named = list(dict.fromkeys(name for text in (question, *before) for name in names(text)))
+    spoken = _as_the_model_reads(whole, glossary, embedder)
+    return _Query(weighted_words(question, before), possible_words(whole), named, *spoken)
 
 
 def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: Glossary) -> Legs:
     other_cuts = {word: OTHER_CUT for word in query.possible if generation.frequency(word)}
     by_words = generation.by_words(glossary.widened(other_cuts | query.weighted), DEPTH)
     by_vector = generation.by_vector(vector, DEPTH)
-    return Legs(by_words, by_vector, query.known, Worth(query.weighted, generation, glossary).unknown)
+    unknown = Worth(query.weighted, generation, glossary).unknown
+    unnamed = apart(query.names, [id_ for id_, _ in by_words], generation)
+    return Legs(by_words, by_vector, query.known, unknown, unnamed)
 
 
 def retrieve(
@@ -152,7 +158,7 @@ def _retrieve(
             passage.score = score
         best.sort(key=lambda passage: -passage.score)
     hits = tuple(passage.hit(n) for n, passage in enumerate(join(best, limit), start=1))
-    confidence = max(learned.calibration.confidence(legs.signals) for legs in every)
+    confidence = max(learned.calibration.confidence(legs.signals, legs.unnamed) for legs in every)
     return Found(query, generation.number, hits, round(confidence, 4) if hits else 0.0)
 
 

@@ -25,6 +25,7 @@ _CHINESE_RUN = re.compile(r"[\u4e00-\u9fff]{2,}")
 _SEGMENT = re.compile(r"[^-./:@+_]+")
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]{2})|[A-Z]?[a-z]{2,}|[A-Z]{2,}")
 _LETTERS = re.compile(r"[a-z]{3,}(?=\d)")
+_BEGINS = re.compile(r"(?:^|[.?!:\n])[\s\"'(*`]*$")  # what stands before the first word of a sentence
 HISTORY_WEIGHT = 0.5  # of a word that only an earlier question had
 _MAX_WORD = 64  # longer runs are hashes or base64: parts of them find nothing
 
@@ -107,6 +108,25 @@ def content_words(text: str) -> list[str]:
     every = words(text)
     kept = [word for word in every if word not in STOP_EN and word not in STOP_ZH]
     return kept or every
+
+
+def names(text: str) -> list[str]:
+    """What a question calls by its name, in lower case and in parts: people say everything else in other words.
+
+    In Chinese text that is every Latin word; else a word with a capital that does not begin a sentence, a digit or an underscore.
+    """
+    text = unicodedata.normalize("NFKC", text)
+    chinese = is_chinese(text)
+    found: dict[str, None] = {}
+    for match in _TOKEN.finditer(text):
+        word = match.group()
+        if match.lastgroup == "cjk" or word.lower() in STOP_EN or len(word) > _MAX_WORD:
+            continue
+        begins = _BEGINS.search(text, 0, match.start()) is not None
+        if chinese or any(mark.isdigit() or mark == "_" or mark.isupper() for mark in word[begins:]):
+            parts = (part.lower() for part in _SEGMENT.findall(word) if len(part) > 1 and not part.isdigit())
+            found |= dict.fromkeys(map(singular, parts))
+    return list(found)
 
 
 def weighted_words(question: str, before: Sequence[str]) -> dict[str, float]:

@@ -1,11 +1,22 @@
 """What the words of a question are worth in a knowledge base, and how much of that worth a text carries."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from kb.glossary import Glossary
 from kb.index import Generation
 from kb.words import words
+
+
+def rarity(word: str, generation: Generation) -> float:
+    """The inverse document frequency of a word, also of one that no document has."""
+    return math.log(1 + max(1, generation.manifest.chunks) / (0.5 + generation.frequency(word)))
+
+
+def apart(words: Iterable[str], among: Sequence[str], generation: Generation) -> float:
+    """The share of the worth of `words` that is missing in whichever of the chunks `among` has most of it, 0 to 1."""
+    worth = {word: rarity(word, generation) for word in words}
+    return 1 - generation.together(worth, among) / sum(worth.values()) if worth else 0.0
 
 
 class Worth:
@@ -16,14 +27,12 @@ class Worth:
 
     def __init__(self, weights: Mapping[str, float], generation: Generation, glossary: Glossary | None = None) -> None:
         glossary = generation.learned.glossary if glossary is None else glossary
-        total = max(1, generation.manifest.chunks)
-        found = {word: generation.frequency(word) for word in weights}
-        rarity = {word: math.log(1 + total / (0.5 + count)) for word, count in found.items() if count}
-        rarest = max(rarity.values(), default=1.0)
-        self._worth = {word: weight * rarity.get(word, rarest) for word, weight in weights.items()}
+        found = {word: rarity(word, generation) for word in weights if generation.frequency(word)}
+        rarest = max(found.values(), default=1.0)
+        self._worth = {word: weight * found.get(word, rarest) for word, weight in weights.items()}
         self._translations = {word: others for word in weights if (others := glossary.translations(word))}
         self.total = sum(self._worth.values()) or 1.0
-        absent = (word for word in weights if not found[word] and word not in self._translations)
+        absent = (word for word in weights if word not in found and word not in self._translations)
         self.unknown = sum(self._worth[word] for word in absent) / self.total  # share that no document can carry
 
     def __len__(self) -> int:

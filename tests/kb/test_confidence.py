@@ -51,6 +51,11 @@ def test_by_words_alone() -> None:
     assert BY_WORDS_ALONE.confidence((2, 0.9, 0.5, 0.5)) < 0.1
 
 
+def test_names_that_are_not_together_take_confidence() -> None:
+    sure, less, least = (BY_WORDS_ALONE.confidence((2, 0.1, 0.5, 0.5), unnamed) for unnamed in (0, 0.5, 1))
+    assert sure > less > least
+
+
 def test_foreign_questions_are_in_both_languages_and_distinct() -> None:
     assert len(set(FOREIGN)) == len(FOREIGN) >= 80
     assert 30 <= sum(map(is_chinese, FOREIGN)) <= len(FOREIGN) - 30

@@ -6,8 +6,10 @@ import pytest
 
 import ingest
 import kb
-from kb.records import Turn
+from kb.records import Turn, document_of
+from kb.refusal import refusal
 from kb.words import weighted_words
+from kb.worth import apart
 
 TOPICS = {
     "quantization": "量化",
@@ -98,3 +100,24 @@ def test_a_later_run_takes_what_was_learned_along(base: kb.KnowledgeBase) -> Non
     ingest.reindex("default", base.settings)
     after = base.snapshot().learned
     assert (after.glossary, after.calibration, after.changed) == (before.glossary, before.calibration, before.changed + 1)
+
+
+def test_names_count_where_they_stand_together(base: kb.KnowledgeBase) -> None:
+    snapshot = base.snapshot()
+    every = sorted(snapshot.chunk_ids())
+    assert apart([], every, snapshot) == 0
+    assert apart(["memory"], every, snapshot) == pytest.approx(0, abs=1e-6)
+    assert apart(["memory"], [], snapshot) == 1
+    assert apart(["kafka"], every, snapshot) == 1  # in no document
+    assert 0 < apart(["memory", "kafka"], every, snapshot) < 1
+    assert 0 < apart(["alpha", "beta"], every, snapshot) < 1  # each in a passage of its own
+    of_alpha = [id_ for id_ in every if "alpha" in snapshot.document(document_of(id_)).path]
+    assert apart(["beta"], of_alpha, snapshot) == 1
+
+
+def test_a_question_about_a_name_that_is_not_there_is_less_sure(base: kb.KnowledgeBase) -> None:
+    known, other = (base.search(f"Where does the training of step 2 begin {where}?") for where in ("in Alpha", "in Kafka"))
+    assert known.confidence > other.confidence
+    assert "kafka" in refusal("the training of step 2 in Kafka", other, base.snapshot(), 1.0)
+    beyond = refusal("the training of step 2 in Beta", base.search("the training of step 2"), base.snapshot(), 1.0)
+    assert "Not in the passages that were found: beta." in beyond

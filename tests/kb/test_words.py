@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kb.words import content_words, is_chinese, words
+from kb.words import content_words, is_chinese, names, words
 
 
 def test_flags_paths_and_versions_are_found_whole_and_in_parts() -> None:
@@ -46,3 +47,29 @@ def test_any_text_gives_words_without_blanks(text: str) -> None:
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_words_of_two_lines_are_the_words_of_each(one: str, two: str) -> None:
     assert words(f"{one}\n{two}") == words(one) + words(two)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How do I trace lagent runs in LangSmith?", ["langsmith"]),  # lagent may be a word like any other
+        ("Can it run on Intel Arc? Does it need CUDA models?", ["intel", "arc", "cuda"]),
+        ("Please compare it. What is best?", []),  # capitals that begin a sentence
+        ("“Where is it kept?”", []),
+        ("the api_server and the w4a16 page", ["api", "server", "w4a16"]),
+        ("xtuner 支持谷歌 TPU 吗", ["xtuner", "tpu"]),
+        ("怎么给每个用户做限流", []),
+        ("从 0.1.8 升级到 InternLM2.5-7B 之后 D 盘满了", ["internlm2", "7b"]),  # numbers and single letters are no names
+        ("ＧＰＵ 显存不够", ["gpu"]),
+        ("I AM NOT SURE", ["am", "not", "sure"]),
+        ("", []),
+    ],
+)
+def test_names_are_what_nobody_says_in_other_words(question: str, expected: list[str]) -> None:
+    assert names(question) == expected
+
+
+@given(st.text(max_size=200))
+def test_names_are_words_of_the_text(text: str) -> None:
+    """So a document that has the text has its names."""
+    assert set(names(text)) <= set(words(text))
