@@ -6,7 +6,6 @@ do not (Bruch, Gai and Ingber, ACM TOIS 2023).
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -110,25 +109,29 @@ def retrieve(
 
     `standalone` is searched for in both of its languages, instead of the question and what was said before it.
     """
-    if standalone:
-        found = _retrieve(standalone.question, (), generation, embedder, limit, reranker, standalone.other)
-        return replace(found, rewritten=standalone.question if standalone.question != question else "")
-    question, before = asked(question, history)
-    found = _retrieve(question, before, generation, embedder, limit, reranker)
-    if before and _changes_topic(question, found, generation):
-        return _retrieve(question, (), generation, embedder, limit, reranker)
-    return found
+    rewritten = standalone.question if standalone and standalone.question != question else ""
+    question, before = (standalone.question, []) if standalone else asked(question, history)
+    wanted = reranker.depth if reranker else limit
+    ranked = _rank(question, before, standalone.other if standalone else "", generation, embedder, wanted)
+    if before and _changes_topic(question, ranked.passages[:limit], generation):
+        ranked = _rank(question, (), "", generation, embedder, wanted)
+    passages = _reranked(ranked.query, ranked.passages[:wanted], reranker) if reranker else ranked.passages
+    hits = tuple(passage.hit(n) for n, passage in enumerate(join(passages, limit), start=1))
+    return Found(ranked.query, generation.number, hits, round(ranked.confidence, 4) if hits else 0.0, rewritten)
 
 
-def _retrieve(
-    question: str,
-    before: Sequence[str],
-    generation: Generation,
-    embedder: Embedder,
-    limit: int,
-    reranker: Reranker | None,
-    translated: str = "",
-) -> Found:
+class _Ranked(NamedTuple):
+    """What was searched for, the passages best first, and how sure it is that they hold the answer."""
+
+    query: str
+    passages: list[Passage]
+    confidence: float
+
+
+def _rank(
+    question: str, before: Sequence[str], translated: str, generation: Generation, embedder: Embedder, wanted: int
+) -> _Ranked:
+    """Some more passages than are `wanted`, for the question with those before it, or `translated`."""
     learned = generation.learned
     every = [search(question, before, generation, learned.glossary, embedder)]
     if translated:
@@ -138,7 +141,6 @@ def _retrieve(
         # A vector says as much as the model understood: the packaged one reads English only.
         for id_, score in _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.known**2).items():
             scores[id_] = max(scores.get(id_, 0.0), share * score)
-    wanted = reranker.depth if reranker else limit
     ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * wanted]
     chunks = generation.chunks(ranked)
     keys = list(dict.fromkeys(chunks[id_].document for id_ in ranked))
@@ -149,25 +151,25 @@ def _retrieve(
             if not lies_in(named, passage.info.source, passage.info.path):
                 passage.score *= ELSEWHERE
         passages.sort(key=lambda passage: -passage.score)
-    best = _spread(fold(passages, twins, is_chinese(question)))
-    query = "\n".join((*before, question))
-    if reranker and best:
-        del best[wanted:]
-        texts = [under_headings(passage.info.title, passage.chunk) for passage in best]
-        for passage, score in zip(best, reranker.scores(query, texts), strict=True):
-            passage.score = score
-        best.sort(key=lambda passage: -passage.score)
-    hits = tuple(passage.hit(n) for n, passage in enumerate(join(best, limit), start=1))
+    folded = _spread(fold(passages, twins, is_chinese(question)))
     confidence = max(learned.calibration.confidence(legs.signals, legs.unnamed) for legs in every)
-    return Found(query, generation.number, hits, round(confidence, 4) if hits else 0.0)
+    return _Ranked("\n".join((*before, question)), folded, confidence)
 
 
-def _changes_topic(question: str, found: Found, generation: Generation) -> bool:
+def _reranked(query: str, passages: list[Passage], reranker: Reranker) -> list[Passage]:
+    texts = [under_headings(passage.info.title, passage.chunk) for passage in passages]
+    for passage, score in zip(passages, reranker.scores(query, texts) if texts else (), strict=True):
+        passage.score = score
+    return sorted(passages, key=lambda passage: -passage.score)
+
+
+def _changes_topic(question: str, found: Sequence[Passage], generation: Generation) -> bool:
     """Whether a follow-up of several words has next to nothing to do with what its history found."""
     if len(content_words(question)) <= 2:
         return False
     own = Worth(weighted_words(question, ()), generation)
-    return all(own.share("\n".join((hit.path, *hit.chunk.heading, hit.chunk.text))) < _NEW_TOPIC for hit in found.hits)
+    texts = ("\n".join((passage.info.path, *passage.chunk.heading, passage.chunk.text)) for passage in found)
+    return all(own.share(text) < _NEW_TOPIC for text in texts)
 
 
 def _as_the_model_reads(query: str, glossary: Glossary, embedder: Embedder) -> tuple[str, float]:

@@ -1,6 +1,7 @@
 """Finding across two languages, in the place that is meant, and after a change of topic."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +86,19 @@ def test_a_follow_up_takes_its_topic_along_until_that_changes(base: kb.Knowledge
     asked = "How does the deployment of step 1 begin?"
     assert paths(base, "and step 2?", asked)[0].endswith("deployment2.md")
     assert paths(base, "How often is a release cut by a robot?", asked)[0].endswith("release.md")
+
+
+def test_a_reranker_reads_once_also_where_the_topic_changes(base: kb.KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def scores(question: str, passages: list[str]) -> list[float]:
+        read.append(question)
+        return [1 / (n + 1) for n in range(len(passages))]
+
+    monkeypatch.setattr("kb.rerank.load_reranker", lambda settings: SimpleNamespace(depth=10, scores=scores))
+    question = "Which cheese melts best upon pizza?"
+    assert paths(base, question, "How does the deployment of step 1 begin?")
+    assert read == [question]
 
 
 def test_confidence_tells_what_is_there_from_what_is_not(base: kb.KnowledgeBase) -> None:
