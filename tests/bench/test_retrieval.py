@@ -5,6 +5,7 @@ KB_BENCH_CASES how many questions of a public set are asked (default 500, drawn 
 The classic recipe stands in test_reindex.py: it takes minutes to build.
 """
 
+import json
 import os
 import random
 import statistics
@@ -115,6 +116,28 @@ def test_answers(name: str, settings: kb.Settings, tmp_path: Path) -> None:
         if (value := run.overall.get(metric)) is not None:
             low, high = run.intervals.get(metric) or (value, value)
             print(f"  {metric:<38} {value:8.3f}  [{low:.3f}, {high:.3f}]")
+
+
+@pytest.mark.parametrize("name", ["rgb-zh-fact", "rgb-en-fact"])
+def test_only_negative_documents(name: str, settings: kb.Settings, tmp_path: Path) -> None:
+    """The questions of RGB over its documents that only seem to answer them: all are to be refused."""
+    corpus, questions = (tmp_path / file for file in ("corpus.jsonl", "questions.jsonl"))
+    asked = [json.loads(line) for line in SETS[name][1].read_text("utf-8").splitlines()]
+    gold = {id_ for row in asked for id_ in row["gold_doc_ids"]}
+    rows = SETS[name][0].read_text("utf-8").splitlines()
+    corpus.write_text("\n".join(row for row in rows if json.loads(row)["id"] not in gold), "utf-8")
+    absent = {"answerable": False, "category": "unanswerable_on_topic", "gold_doc_ids": []}
+    questions.write_text(
+        "\n".join(json.dumps({k: row[k] for k in ("id", "question", "lang")} | absent) for row in asked), "utf-8"
+    )
+    ingest.add_source(settings, f"{name}-negative", corpus)
+    ingest.reindex(f"{name}-negative", settings)
+    run = evaluate(settings, f"{name}-negative", questions, tmp_path / "run")
+    answered = evaluate(settings, name_of(SETS[name][0]), SETS[name][1], tmp_path / "answerable")
+    scores = [[score.confidence or 0.0 for score in one.scores] for one in (answered, run)]
+    pairs = [(with_gold > without) + (with_gold == without) / 2 for with_gold in scores[0] for without in scores[1]]
+    print(f"\n{name}: refused {run.overall['refusal_recall']:.3f} of {len(asked)} without their documents,", end=" ")
+    print(f"{answered.overall['false_refusal_rate']:.3f} with them; ROC-AUC of the two {statistics.mean(pairs):.3f}")
 
 
 def test_retrieval_time(settings: kb.Settings) -> None:
