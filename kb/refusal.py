@@ -17,7 +17,7 @@ def refusal(question: str, found: Found, generation: Generation, needed: float) 
     passages = set(
         words("\n".join(text for hit in found.hits for text in (hit.path, hit.title, *hit.chunk.heading, hit.chunk.text)))
     )
-    elsewhere = [name for name in names(question) if name not in passages and name not in absent]
+    elsewhere = [name for name in names(question) if name not in passages and not any(name in word for word in absent)][:_MOST]
     there = [word for word in wanted if word not in absent and word not in elsewhere]
     sure, enough = f"{found.confidence:.0%}", f"{needed:.0%}"
     unsure = found.hits and found.confidence < needed

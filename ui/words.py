@@ -58,7 +58,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "chat.open_library": ("Open the Library", "打开文档库"),
     "chat.model": ("Answered by {model}", "由 {model} 回答"),
     "chat.quotes_only": ("Quotes only: no language model is set", "仅引用原文：未设置语言模型"),
-    "chat.keys": ("Enter sends, Shift+Enter starts a line", "Enter 发送，Shift+Enter 换行"),
+    "chat.keys": ("Shift+Enter: new line", "Shift+Enter 换行"),
     "chat.menu": ("Show conversations", "显示对话列表"),
     # Sources and the reader
     "source.title": ("Sources", "来源"),
