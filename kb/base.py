@@ -158,8 +158,8 @@ class KnowledgeBase:
         from kb.retrieve import retrieve
 
         def found(snapshot: Generation) -> Found:
-            embedder, reranker = self.embedder(snapshot), load_reranker(self.settings)
-            return retrieve(question, history, snapshot, embedder, self.settings.top_k, reranker, standalone)
+            embedder, reranker, settings = self.embedder(snapshot), load_reranker(self.settings), self.settings
+            return retrieve(question, history, snapshot, embedder, settings.top_k, reranker, standalone, settings.reread)
 
         snapshot = snapshot or self.snapshot()
         try:

@@ -152,7 +152,8 @@ def _openvino_encoder(home: Path, max_tokens: int) -> tuple[Callable[[Sequence[s
         encoded = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         vectors = np.zeros((len(encoded), card["dimension"]), dtype=np.float32)
-        batches = [order[at : at + _CPU_BATCH] for at in range(0, len(order), _CPU_BATCH)]
+        size = min(_CPU_BATCH, -(-len(order) // (streams - 1)) or 1)  # a few texts are shared among the cores
+        batches = [order[at : at + size] for at in range(0, len(order), size)]
         # Made for each call: requests are not shared between threads.
         requests = [compiled.create_infer_request() for _ in range(min(streams, len(batches)))]
         for at in range(len(batches) + len(requests)):

@@ -15,7 +15,7 @@ _IN_CHINESE = 0.05  # share of Chinese characters; code in between has none
 _OWN_LANGUAGE = 0.5  # a passage in the language of the question stands for its twin if it has that share of its score
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Passage:
     """A chunk with its document and score, which become a hit; `also`: the paths of others that say the same; `joined`: see
     records.Hit.

@@ -19,6 +19,7 @@ from kb.join import join
 from kb.places import lies_in
 from kb.records import Found, Standalone, Turn, under_headings
 from kb.rerank import Reranker
+from kb.reread import reread
 from kb.words import content_words, is_chinese, names, possible_words, weighted_words
 from kb.worth import Worth, apart
 
@@ -34,20 +35,21 @@ _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with t
 
 
 class Legs(NamedTuple):
-    """What both legs found, (chunk id, score) best first; the share of the question that the embedding model knows, the share of
-    it that no document has, and that of its names which are missing in the passage that has most of them.
+    """What both legs found, (chunk id, score) best first; what the question's words are worth, and the share of its names that
+    are missing in the passage that has most of them; what was embedded of it, and the share of that which the model knows.
     """
 
     by_words: list[tuple[str, float]]
     by_vector: list[tuple[str, float]]
-    known: float
-    unknown: float
+    worth: Worth
     unnamed: float
+    vector: np.ndarray
+    known: float
 
     @property
     def signals(self) -> tuple[float, ...]:
         """What confidence is read from."""
-        return signals(self.by_words, self.by_vector, self.unknown, self.known)
+        return signals(self.by_words, self.by_vector, self.worth.unknown, self.known)
 
 
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
@@ -91,9 +93,8 @@ def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: G
     other_cuts = {word: OTHER_CUT for word in query.possible if generation.frequency(word)}
     by_words = generation.by_words(glossary.widened(other_cuts | query.weighted), DEPTH)
     by_vector = generation.by_vector(vector, DEPTH)
-    unknown = Worth(query.weighted, generation, glossary).unknown
     unnamed = apart(query.names, [id_ for id_, _ in by_words], generation)
-    return Legs(by_words, by_vector, query.known, unknown, unnamed)
+    return Legs(by_words, by_vector, Worth(query.weighted, generation, glossary), unnamed, vector, query.known)
 
 
 def retrieve(
@@ -104,10 +105,12 @@ def retrieve(
     limit: int,
     reranker: Reranker | None = None,
     standalone: Standalone | None = None,
+    again: int = 0,
 ) -> Found:
     """At most `limit` hits, best first, numbered from 1. What was said before counts, unless the topic has changed.
 
-    `standalone` is searched for in both of its languages, instead of the question and what was said before it.
+    `standalone` is searched for in both of its languages, instead of the question and what was said before it. Where there is
+    no `reranker`, the embedding model reads the first `again` once more (kb.reread).
     """
     rewritten = standalone.question if standalone and standalone.question != question else ""
     question, before = (standalone.question, []) if standalone else asked(question, history)
@@ -115,17 +118,25 @@ def retrieve(
     ranked = _rank(question, before, standalone.other if standalone else "", generation, embedder, wanted)
     if before and _changes_topic(question, ranked.passages[:limit], generation):
         ranked = _rank(question, (), "", generation, embedder, wanted)
-    passages = _reranked(ranked.query, ranked.passages[:wanted], reranker) if reranker else ranked.passages
-    hits = tuple(passage.hit(n) for n, passage in enumerate(join(passages, limit), start=1))
+    if reranker:
+        passages = join(_reranked(ranked.query, ranked.passages[:wanted], reranker), limit)
+    else:
+        passages = join(ranked.passages, max(limit, again))
+        passages = reread(passages, ranked.asked.worth, ranked.read.vector, ranked.read.known, embedder, again)[:limit]
+    hits = tuple(passage.hit(n) for n, passage in enumerate(passages, start=1))
     return Found(ranked.query, generation.number, hits, round(ranked.confidence, 4) if hits else 0.0, rewritten)
 
 
 class _Ranked(NamedTuple):
-    """What was searched for, the passages best first, and how sure it is that they hold the answer."""
+    """What was searched for, the passages best first, and how sure it is that they hold the answer; what the legs found in the
+    language of the question, and in the one that the model reads best.
+    """
 
     query: str
     passages: list[Passage]
     confidence: float
+    asked: Legs
+    read: Legs
 
 
 def _rank(
@@ -153,7 +164,7 @@ def _rank(
         passages.sort(key=lambda passage: -passage.score)
     folded = _spread(fold(passages, twins, is_chinese(question)))
     confidence = max(learned.calibration.confidence(legs.signals, legs.unnamed) for legs in every)
-    return _Ranked("\n".join((*before, question)), folded, confidence)
+    return _Ranked("\n".join((*before, question)), folded, confidence, every[0], max(every, key=lambda legs: legs.known))
 
 
 def _reranked(query: str, passages: list[Passage], reranker: Reranker) -> list[Passage]:

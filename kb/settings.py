@@ -43,6 +43,9 @@ class Settings(BaseSettings):
 
     # Retrieval
     top_k: int = Field(8, ge=1, le=50, description="passages an answer may use")
+    reread: int = Field(
+        4, ge=0, le=20, description="passages of which the embedding model reads the best part again, where their order is close"
+    )
     reranker: str = Field("", description="a CrossEncoder that puts the passages in order: a folder, or a hub id")
     rerank_depth: int = Field(20, ge=1, le=100, description="passages that it reads; at least top_k")
     refuse_below: float = Field(

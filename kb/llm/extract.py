@@ -4,42 +4,23 @@ around them.
 No weights: what a word is worth is its inverse document frequency in the knowledge base.
 """
 
-import re
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from kb.index import Generation
-from kb.records import Chunk, Hit, Quote, first_line
+from kb.records import Hit, Quote
+from kb.units import FENCE, Unit, units
 from kb.words import weighted_words
 from kb.worth import Worth
 
 _MAX_QUOTES = 2
 _MAX_LINES = 60  # of one part of a quotation
 _QUOTED = 800  # characters of a quotation, but for a single part that is longer
-_PARAGRAPH = 400  # characters; a longer one is quoted by the sentence
-_LED = 1000  # characters of a list or block that belongs to the line that introduces it
 # Set on the questions of one corpus (see decisions):
 _PASSAGE = 2.5  # what the rank of a passage weighs beside the share of the question that a part of it carries
 _LABEL = 24  # characters: less is a title or a label, and no answer
 _NEXT_SHARE = 0.7  # a further quotation is worth at least this share of the first
 _ADDS = 0.05  # share of the question that a further passage must add
-
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
-_SENTENCE = re.compile(r".+?(?:[。！？!?；]+[”’」』）)]*|\.(?=\s|$)|$)\s*", re.DOTALL)
-_BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)、])\s+")
-_NO_TEXT = re.compile(r"\s*(?:#|<!--|:::|\.\.(?:\s|$)|[-=|:+~^\s]+$)")  # headings, markers, rules, table borders
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A part of a chunk that can be quoted by itself: a text, a table row, or a code block with what introduces it."""
-
-    kind: Literal["text", "row", "code"]
-    text: str
-    start: int  # lines of the document, inclusive
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,82 +29,6 @@ class Quoted:
 
     pieces: tuple[str, ...] = ()
     quotes: tuple[Quote, ...] = ()
-
-
-def units(chunk: Chunk) -> list[Unit]:
-    """The paragraphs (sentences of long ones), list items, table rows and code blocks of a chunk, in order.
-
-    A line that ends in a colon takes along the list or block that it introduces.
-    """
-    found: list[Unit] = []
-    in_list = False  # the last unit is a list with the line that introduces it
-    for block in _blocks(chunk):
-        before, item = found[-1] if found else None, bool(_BULLET.match(block.text))
-        led = before is not None and before.kind == "text" and (_introduces(before) or block.kind == "code" or (in_list and item))
-        if before and led and len(before.text) + len(block.text) <= _LED:
-            gap = "" if item else "\n"
-            kind = "code" if block.kind == "code" else before.kind
-            found[-1] = Unit(kind, f"{before.text}\n{gap}{block.text}", before.start, block.end)
-            in_list = item
-        else:
-            found.append(block)
-            in_list = False
-    return [part for unit in found for part in (_sentences(unit) if unit.kind == "text" else [unit])]
-
-
-def _introduces(unit: Unit) -> bool:
-    return unit.text.rstrip(" *`").endswith((":", "："))
-
-
-def _blocks(chunk: Chunk) -> Iterator[Unit]:
-    lines = chunk.text.split("\n")
-    # A table that goes on here begins with its header lines again, which stand further up in the document.
-    first = first_line(chunk.start, chunk.end, chunk.text)
-    at, header, in_list = 0, "", False
-    while at < len(lines):
-        line, number, end = lines[at], max(first + at, chunk.start), at
-        if fence := _FENCE.match(line):
-            mark = fence.group(1)
-            end = next((i for i in range(at + 1, len(lines)) if lines[i].strip().startswith(mark)), len(lines) - 1)
-            yield Unit("code", "\n".join(lines[at : end + 1]), number, first + end)
-        elif line.startswith("    ") and line.strip() and not in_list:
-            end = max(i for i in range(at, _indented_to(lines, at)) if lines[i].strip())
-            code = textwrap.dedent("\n".join(lines[at : end + 1]))
-            yield Unit("code", f"```\n{code}\n```", number, first + end)
-        elif line.lstrip().startswith("|") and not _NO_TEXT.fullmatch(line):
-            if not (at and lines[at - 1].lstrip().startswith("|")):
-                header = line.strip()
-            else:
-                rule = re.sub(r"[^|]+", "---", header)
-                yield Unit("row", f"{header}\n{rule}\n{line.strip()}", number, number)
-        elif line.strip() and not _NO_TEXT.match(line):
-            while end + 1 < len(lines) and _continues(lines[end + 1]):
-                end += 1
-            in_list = bool(_BULLET.match(line)) or (in_list and line.startswith(" "))
-            yield Unit("text", "\n".join(lines[at : end + 1]).strip(), number, first + end)
-        at = end + 1
-
-
-def _indented_to(lines: list[str], at: int) -> int:
-    """Where the indented block that starts at `at` ends, exclusive."""
-    return next((i for i in range(at, len(lines)) if lines[i].strip() and not lines[i].startswith("    ")), len(lines))
-
-
-def _continues(line: str) -> bool:
-    """Whether a line goes on with the paragraph before it."""
-    return bool(line.strip()) and not (
-        _FENCE.match(line) or _BULLET.match(line) or _NO_TEXT.match(line) or line.lstrip().startswith("|")
-    )
-
-
-def _sentences(unit: Unit) -> Iterator[Unit]:
-    if len(unit.text) <= _PARAGRAPH:
-        yield unit
-        return
-    for match in _SENTENCE.finditer(unit.text):
-        if text := match.group().strip():
-            start = unit.start + unit.text.count("\n", 0, match.start())
-            yield Unit("text", text, start, start + text.count("\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +138,8 @@ def _markdown(parts: Sequence[Unit]) -> str:
             lines = [f"> {line}" for line in lines]
             if before and before.kind == "text":
                 gap = "\n" if unit.start <= before.end + 1 else "\n>\n"
-        elif unit.kind == "code" and sum(bool(_FENCE.match(line)) for line in lines) % 2:
-            lines.append(next(fence.group(1) for line in lines if (fence := _FENCE.match(line))))
+        elif unit.kind == "code" and sum(bool(FENCE.match(line)) for line in lines) % 2:
+            lines.append(next(fence.group(1) for line in lines if (fence := FENCE.match(line))))
         elif unit.kind == "row" and before and before.kind == "row" and before.text.split("\n")[:2] == lines[:2]:
             gap, lines = "\n", lines[2:]
         text += gap + "\n".join(lines)

@@ -74,14 +74,15 @@ def hits_and_mrr(ranks: Sequence[int | None]) -> str:
     return f"{hit[0]:.3f} {hit[1]:.3f} {mrr:.3f}"
 
 
-def legs(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Each way to rank, in turn: what is patched is how the two legs are put together."""
+def legs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, int]]]:
+    """Each way to rank, in turn, and settings of it: what is patched is how the two legs are put together."""
     fused: Callable[..., dict[str, float]] = retrieve._fused
-    yield "fused"
+    yield "fused", {}
+    yield "fused, read once", {"reread": 0}
     monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: dict(words))
-    yield "BM25 alone"
+    yield "BM25 alone", {"reread": 0}
     monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: dict(vector))
-    yield "vectors alone"
+    yield "vectors alone", {"reread": 0}
     monkeypatch.setattr(retrieve, "_fused", fused)
 
 
@@ -90,17 +91,17 @@ def test_retrieval(name: str, settings: kb.Settings, tmp_path: Path, monkeypatch
     """Of the whole pipeline, and with one of its legs alone; both legs keep glossary, twins and places."""
     corpus, questions = SETS[name]
     cases = [case for case in read_cases(drawn(questions, tmp_path)).cases if case.answerable and case.gold_doc_ids]
-    base = kb.KnowledgeBase.open(name_of(corpus), settings.model_copy(update={"top_k": 20}))
     slices = {"": cases}
     for tag, wanted in (("zh", "lang=zh"), ("en", "lang=en")):
         if name in ("dev", "held out"):
             slices[wanted] = [case for case in cases if case.lang == tag]
     slices |= {"cross-lingual": [c for c in cases if c.cross_lingual], "follow-up": [c for c in cases if c.multi_turn]}
     print(f"\n{name}: {len(cases)} questions; hit@1 hit@5 MRR@10")
-    for way in legs(monkeypatch):
+    for way, chosen in legs(monkeypatch):
+        base = kb.KnowledgeBase.open(name_of(corpus), settings.model_copy(update={"top_k": 20} | chosen))
         ranks = {case.id: first_right(case, base.search(case.question, case.history)) for case in cases}
         figures = "  ".join(f"{tag or 'all'} {hits_and_mrr([ranks[c.id] for c in some])}" for tag, some in slices.items() if some)
-        print(f"  {way:<14} {figures}")
+        print(f"  {way:<18} {figures}")
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -159,6 +160,7 @@ def test_retrieval_time(settings: kb.Settings) -> None:
     whole, rest = [], []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot, "by_words", timed(snapshot.by_words))
+        patch.setattr(snapshot, "together", timed(snapshot.together))  # asks the index of words as well
         patch.setattr(snapshot, "by_vector", timed(snapshot.by_vector))
         patch.setattr(embedder, "_encode", timed(embedder._encode))
         for row in 3 * cases():
