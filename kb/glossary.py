@@ -44,17 +44,22 @@ class Glossary:
                 wide[other] = max(wide.get(other, 0.0), WIDENED * worth * weight)
         return wide
 
-    def in_english(self, text: str) -> str:
-        """`text` with its Chinese words put into English, as far as they are known; the others are left out."""
+    def in_english(self, text: str) -> tuple[str, float]:
+        """`text` with its Chinese words put into English, unknown ones left out; and the share of them that is known."""
         if not self.to_english:
-            return text
+            return text, 0.0
         parts: list[str] = []
-        end = 0
+        end = put = missing = 0
         for run in _RUN.finditer(text):
             parts.append(text[end : run.start()])
-            parts += [self.to_english[word][0][0] for word in cut_chinese(run.group()) if word in self.to_english]
+            for word in cut_chinese(run.group()):
+                if word in self.to_english:
+                    parts.append(self.to_english[word][0][0])
+                    put += 1
+                elif word not in STOP_ZH:
+                    missing += 1
             end = run.end()
-        return " ".join(" ".join((*parts, text[end:])).split())
+        return " ".join(" ".join((*parts, text[end:])).split()), put / max(1, put + missing)
 
 
 def mine(pairs: Iterable[tuple[str, str]]) -> Glossary:

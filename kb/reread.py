@@ -13,22 +13,22 @@ from kb.fold import Passage
 from kb.units import units
 from kb.worth import Worth
 
-WEIGHT = 0.5  # of a cosine beside the score, as a share of the best one, times the square of what the model can read
+WEIGHT = 0.5  # of a cosine beside the score, as a share of the best one
 _CLOSE = 0.35  # cosines of two such parts seldom differ by more: a passage that is further behind stays there
 _CHARS = 400  # of a part
 
 
 def reread(
-    ranked: Sequence[Passage], worth: Worth, vector: np.ndarray, known: float, embedder: Embedder, depth: int
+    ranked: Sequence[Passage], worth: Worth, vector: np.ndarray, trust: float, embedder: Embedder, depth: int
 ) -> list[Passage]:
     """`ranked` (joined, best first), where those of the first `depth` that are close to the best stand as their parts say.
 
-    `worth` is that of the question, `vector` what was embedded of it (shape (dimension,)), `known` the share of it that the
-    model reads.
+    `worth` is that of the question, `vector` what was embedded of it (shape (dimension,)), `trust` how much of it that says, 0
+    to 1.
     """
     if not ranked:
         return []
-    unit = WEIGHT * known**2 * ranked[0].score
+    unit = WEIGHT * trust * ranked[0].score
     close = [passage for passage in ranked[:depth] if passage.score > ranked[0].score - _CLOSE * unit]
     if len(close) > 1:
         nearness = embedder.passages([_part(passage, worth) for passage in close]) @ vector

@@ -36,7 +36,8 @@ _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with t
 
 class Legs(NamedTuple):
     """What both legs found, (chunk id, score) best first; what the question's words are worth, and the share of its names that
-    are missing in the passage that has most of them; what was embedded of it, and the share of that which the model knows.
+    are missing in the passage that has most of them; the vector of what was embedded of it, the share of that which the model
+    knows, and the share of the question that could be put so (1 where it is embedded as it was asked).
     """
 
     by_words: list[tuple[str, float]]
@@ -45,6 +46,7 @@ class Legs(NamedTuple):
     unnamed: float
     vector: np.ndarray
     known: float
+    put: float
 
     @property
     def signals(self) -> tuple[float, ...]:
@@ -59,7 +61,7 @@ def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
 
 class _Query(NamedTuple):
     """A question as the legs want it: its words with their weights, what else could be cut out of it, and what it calls by its
-    name; what is embedded, and how much of that the model knows.
+    name; what is embedded, how much of that the model knows, and how much of the question that is.
     """
 
     weighted: dict[str, float]
@@ -67,6 +69,7 @@ class _Query(NamedTuple):
     names: list[str]
     spoken: str
     known: float
+    put: float
 
 
 def search(question: str, before: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> Legs:
@@ -94,7 +97,7 @@ def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: G
     by_words = generation.by_words(glossary.widened(other_cuts | query.weighted), DEPTH)
     by_vector = generation.by_vector(vector, DEPTH)
     unnamed = apart(query.names, [id_ for id_, _ in by_words], generation)
-    return Legs(by_words, by_vector, Worth(query.weighted, generation, glossary), unnamed, vector, query.known)
+    return Legs(by_words, by_vector, Worth(query.weighted, generation, glossary), unnamed, vector, query.known, query.put)
 
 
 def retrieve(
@@ -122,7 +125,8 @@ def retrieve(
         passages = join(_reranked(ranked.query, ranked.passages[:wanted], reranker), limit)
     else:
         passages = join(ranked.passages, max(limit, again))
-        passages = reread(passages, ranked.asked.worth, ranked.read.vector, ranked.read.known, embedder, again)[:limit]
+        trust = ranked.read.known**2 * ranked.read.put
+        passages = reread(passages, ranked.asked.worth, ranked.read.vector, trust, embedder, again)[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(passages, start=1))
     return Found(ranked.query, generation.number, hits, round(ranked.confidence, 4) if hits else 0.0, rewritten)
 
@@ -183,12 +187,16 @@ def _changes_topic(question: str, found: Sequence[Passage], generation: Generati
     return all(own.share(text) < _NEW_TOPIC for text in texts)
 
 
-def _as_the_model_reads(query: str, glossary: Glossary, embedder: Embedder) -> tuple[str, float]:
-    """The query as it is or, where the model knows more of that, put into English; and how much of it the model knows."""
+def _as_the_model_reads(query: str, glossary: Glossary, embedder: Embedder) -> tuple[str, float, float]:
+    """The query as it is or, where the model knows more of that, put into English; how much of it the model knows, and how much
+    of the query it says.
+    """
     known = embedder.known(query)
-    english = glossary.in_english(query) if known < 1 else query
-    of_english = embedder.known(english) if english not in ("", query) else 0.0
-    return (english, of_english) if of_english > known else (query, known)
+    if known < 1:
+        english, put = glossary.in_english(query)
+        if (of_english := embedder.known(english)) > known:
+            return english, of_english, put
+    return query, known, 1.0
 
 
 def _fused(

@@ -40,8 +40,8 @@ def worth(base: kb.KnowledgeBase) -> Worth:
     return Worth({"port": 1.0}, base.snapshot())
 
 
-def order(ranked: Sequence[Passage], worth: Worth, reader: Any, known: float = 1.0, depth: int = 4) -> list[str]:
-    return [one.info.path for one in reread(ranked, worth, QUESTION, known, reader, depth)]
+def order(ranked: Sequence[Passage], worth: Worth, reader: Any, trust: float = 1.0, depth: int = 4) -> list[str]:
+    return [one.info.path for one in reread(ranked, worth, QUESTION, trust, reader, depth)]
 
 
 def test_the_nearest_part_comes_first(worth: Worth) -> None:
@@ -61,9 +61,9 @@ def test_it_reads_no_more_than_it_is_told_and_nothing_where_it_would_change_noth
     reader = Reader()
     assert order(copies, worth, reader, depth=2) == ["b", "a", "c", "d"]
     assert len(reader.read) == 2
-    for known, depth in ((0.0, 4), (1.0, 0), (1.0, 1)):
+    for trust, depth in ((0.0, 4), (1.0, 0), (1.0, 1)):
         unread = SimpleNamespace(passages=lambda texts: pytest.fail("it was read"))
-        assert order([replace(one, score=1 - n / 9) for n, one in enumerate(ranked)], worth, unread, known, depth) == list("abcd")
+        assert order([replace(one, score=1 - n / 9) for n, one in enumerate(ranked)], worth, unread, trust, depth) == list("abcd")
     assert order([], worth, Reader()) == []
 
 
@@ -71,8 +71,8 @@ def test_a_model_that_reads_little_moves_little(worth: Worth) -> None:
     def ranked() -> list[Passage]:
         return [passage("a", 1.0, "port 0.1"), passage("b", 0.9, "port 0.9")]
 
-    assert order(ranked(), worth, Reader(), known=1.0) == ["b", "a"]
-    assert order(ranked(), worth, Reader(), known=0.4) == ["a", "b"]
+    assert order(ranked(), worth, Reader(), trust=1.0) == ["b", "a"]
+    assert order(ranked(), worth, Reader(), trust=0.15) == ["a", "b"]
 
 
 def test_a_part_without_text_is_no_failure(worth: Worth) -> None:
