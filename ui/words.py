@@ -27,7 +27,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "chat.list": ("Conversations", "对话"),
     "chat.none": ("Your conversations will be listed here.", "你的对话会列在这里。"),
     "chat.searching": ("Searching the documents…", "正在检索文档……"),
-    "chat.reading": ("Reading {passages} passages from {documents} documents…",
+    "chat.reading": ("Reading {passages:passage|passages} from {documents:document|documents}…",
                      "正在阅读 {documents} 篇文档中的 {passages} 段……"),
     "chat.copy": ("Copy", "复制"),
     "chat.copied": ("Copied", "已复制"),
@@ -49,7 +49,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "chat.nothing_to_retry": ("There is no question to answer again.", "没有可以重新回答的问题。"),
     "chat.bug": ("Something broke while answering; the terminal shows what.", "回答时出错，详情见终端。"),
     "chat.welcome": ("What would you like to know?", "想了解什么？"),
-    "chat.welcome.about": ("“{kb}” holds {documents} documents in {chunks} passages.",
+    "chat.welcome.about": ("“{kb}” holds {documents:document|documents} in {chunks:passage|passages}.",
                            "“{kb}”中有 {documents} 篇文档、{chunks} 个段落。"),
     "chat.welcome.try": ("For example", "例如"),
     "chat.welcome.none": ("No documents yet", "还没有文档"),
@@ -69,11 +69,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "source.line": ("line {start}", "第 {start} 行"),
     "source.also": ("The same in {paths}", "另见 {paths}"),
     "source.open": ("Open in the document", "在文档中查看"),
-    "source.count": ("{count} sources", "{count} 个来源"),
+    "source.count": ("{count:source|sources}", "{count} 个来源"),
     "source.bad": ("That source is not there any more.", "这个来源已经不存在了。"),
     "reader.close": ("Close", "关闭"),
-    "reader.above": ("{count} lines above", "上方还有 {count} 行"),
-    "reader.below": ("{count} lines below", "下方还有 {count} 行"),
+    "reader.above": ("{count:line|lines} above", "上方还有 {count} 行"),
+    "reader.below": ("{count:line|lines} below", "下方还有 {count} 行"),
     "reader.more": ("show more", "显示更多"),
     "reader.changed": ("This document has changed since the answer; this is the passage as it was.",
                        "回答之后文档已有变化，以下是当时的段落。"),
@@ -83,7 +83,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "reader.copies": ("Also at {paths}", "相同内容还在 {paths}"),
     # Library
     "library.title": ("Library", "文档库"),
-    "library.totals": ("{documents} documents · {chunks} passages · {bytes} · indexed {when} in {seconds}",
+    "library.totals": ("{documents:document|documents} · {chunks:passage|passages} · {bytes} · indexed {when} in {seconds}",
                        "{documents} 篇文档 · {chunks} 个段落 · {bytes} · {when}建立索引，用时 {seconds}"),
     "library.model": ("Embedded by {model}", "向量模型：{model}"),
     "library.run": ("What the last change did", "最近一次更新"),
@@ -192,13 +192,22 @@ WORDS: dict[str, tuple[str, str]] = {
     "login.password": ("Password", "密码"),
     "login.go": ("Log in", "登录"),
     "login.wrong": ("User or password is wrong.", "用户名或密码错误。"),
-    "login.wait": ("Too many attempts. Try again in {seconds} seconds.", "尝试次数过多，请在 {seconds} 秒后重试。"),
+    "login.wait": ("Too many attempts. Try again in {seconds:second|seconds}.", "尝试次数过多，请在 {seconds} 秒后重试。"),
     # Jobs; evaluate; models; fine-tuning
     **words_jobs.WORDS,
     **words_evaluate.WORDS,
     **words_models.WORDS,
     **words_tune.WORDS,
 }  # fmt: skip
+
+
+class _Value:
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __format__(self, spec: str) -> str:
+        one, several, many = spec.partition("|")
+        return f"{self._value} {one if str(self._value) == '1' else many}" if several else format(self._value, spec)
 
 
 class Words:
@@ -209,7 +218,8 @@ class Words:
         self._column = LANGUAGES.index(language)
 
     def __call__(self, key: str, **values: object) -> str:
-        return WORDS[key][self._column].format(**values)
+        """Where a text has `{count:source|sources}`, the number and the word that goes with it."""
+        return WORDS[key][self._column].format(**{name: _Value(value) for name, value in values.items()})
 
     def why(self, reason: str, detail: str) -> str:
         """Why a file was left out."""

@@ -165,7 +165,7 @@ def test_turns_before_the_last_stay(tab: TuneTab, core: FakeCore, tmp_path: Path
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     view = tab.examples.from_file(NAME, str(file))
     assert "talk.jsonl: 2 examples" in view.read
-    assert "1 rows are left out" in view.read
+    assert "1 row is left out" in view.read
     assert "row 2" in view.read
     which = link_of(view, "edit", 3)
     opened = tab.examples.edit(NAME, which)

@@ -74,3 +74,9 @@ def test_english_reasons_are_those_of_the_core() -> None:
 )
 def test_preferred_language(header: str, language: str) -> None:
     assert preferred(header) == language
+
+
+@pytest.mark.parametrize(("count", "says"), [(0, "0 sources"), (1, "1 source"), ("1", "1 source"), ("1,001", "1,001 sources")])
+def test_one_is_not_said_as_many(count: object, says: str) -> None:
+    assert Words("en")("source.count", count=count) == says
+    assert Words("zh")("source.count", count=count) == f"{count} 个来源"
