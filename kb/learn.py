@@ -11,7 +11,7 @@ from kb.retrieve import Legs, search_each
 from kb.twins import aligned_lines
 
 _TWINS = 2000  # pairs of documents a glossary is mined from, at most
-_OWN = 100  # questions made of the documents
+_OWN = 200  # questions made of the documents
 _FEWEST = 10  # with less there is nothing to calibrate by
 
 

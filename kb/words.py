@@ -31,7 +31,7 @@ _MAX_WORD = 64  # longer runs are hashes or base64: parts of them find nothing
 
 # Words that carry no topic. Short on purpose: BM25 weighs the rest down by itself.
 STOP_EN = frozenset(
-    "a an and are as at be by can could do does did for from had has have how i if in into is it its me my of on or our "
+    "a an and are as at be by can could do does doe did for from had has have how i if in into is it its me my of on or our "
     "should so than that the their them then there these they this to us was we were what when where which who why "
     "will with would you your".split()
 )

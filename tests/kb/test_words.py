@@ -73,3 +73,7 @@ def test_names_are_what_nobody_says_in_other_words(question: str, expected: list
 def test_names_are_words_of_the_text(text: str) -> None:
     """So a document that has the text has its names."""
     assert set(names(text)) <= set(words(text))
+
+
+def test_a_stop_word_leaves_no_part_behind() -> None:
+    assert content_words("Does it listen on a port?") == ["listen", "port"]
