@@ -31,9 +31,9 @@ from kb.serving import SETTINGS, lease, live_name
 # Settings that an answer does not depend on. All others are kept with a run, also those that are yet to come.
 _ASIDE = frozenset(
     "data_base source_roots chunk_chars load_seconds load_mib max_file_mib embed_model embed_revision embed_device query_prefix "
-    "passage_prefix endpoint_url endpoint_key connect_seconds first_token_seconds next_token_seconds rewrite_seconds "
-    "model_device model_gib smoke_seconds drain_seconds".split()
-)
+    "passage_prefix endpoint_url connect_seconds first_token_seconds next_token_seconds rewrite_seconds "
+    "model_device model_gib smoke_seconds drain_seconds tools hub_endpoint modelscope_endpoint hub_seconds".split()
+).union(name for name, field in kb.Settings.model_fields.items() if not field.repr)  # secrets, never
 _OF_ENDPOINT = frozenset("endpoint_model prompt_chars temperature max_tokens rewrite".split())
 _SAME = {"kb": "the knowledge base", "generation": "its generation", "indexed": "when that was indexed",
          "questions_sha256": "the questions", "settings": "the settings"}  # fmt: skip

@@ -68,6 +68,16 @@ def test_a_run_is_kept_with_its_texts(kitchen: kb.Settings, questions: Path, tmp
     assert "endpoint_model" not in header["settings"]  # quotations do not depend on it
 
 
+def test_a_run_keeps_no_secret_and_no_place(kitchen: kb.Settings, questions: Path, tmp_path: Path) -> None:
+    settings = kitchen.model_copy(update={"hub_token": "hf_secret", "endpoint_key": "sk_secret", "tools": tmp_path / "tools"})
+    evaluate(settings, "kitchen", questions, tmp_path / "run", limit=1)
+    for file in (tmp_path / "run").iterdir():
+        content = file.read_text("utf-8")
+        assert "secret" not in content
+        assert str(tmp_path) not in content
+        assert str(kitchen.data_base) not in content
+
+
 def test_a_killed_run_goes_on(kitchen: kb.Settings, questions: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     evaluate(kitchen, "kitchen", questions, out, limit=2)
