@@ -113,7 +113,8 @@ def content_words(text: str) -> list[str]:
 def names(text: str) -> list[str]:
     """What a question calls by its name, in lower case and in parts: people say everything else in other words.
 
-    In Chinese text that is every Latin word; else a word with a capital that does not begin a sentence, a digit or an underscore.
+    In Chinese text that is every Latin word; else a flag, or a word with a digit, an underscore or a capital that does not only
+    begin a sentence.
     """
     text = unicodedata.normalize("NFKC", text)
     chinese = is_chinese(text)
@@ -122,8 +123,10 @@ def names(text: str) -> list[str]:
         word = match.group()
         if match.lastgroup == "cjk" or word.lower() in STOP_EN or len(word) > _MAX_WORD:
             continue
-        begins = _BEGINS.search(text, 0, match.start()) is not None
-        if chinese or any(mark.isdigit() or mark == "_" or mark.isupper() for mark in word[begins:]):
+        named = (
+            chinese or word[0] == "-" or any(mark.isdigit() or mark == "_" for mark in word) or any(map(str.isupper, word[1:]))
+        )
+        if named or (word[0].isupper() and not _BEGINS.search(text, 0, match.start())):
             parts = (part.lower() for part in _SEGMENT.findall(word) if len(part) > 1 and not part.isdigit())
             found |= dict.fromkeys(map(singular, parts))
     return list(found)

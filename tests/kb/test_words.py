@@ -56,6 +56,7 @@ def test_words_of_two_lines_are_the_words_of_each(one: str, two: str) -> None:
         ("Can it run on Intel Arc? Does it need CUDA models?", ["intel", "arc", "cuda"]),
         ("Please compare it. What is best?", []),  # capitals that begin a sentence
         ("“Where is it kept?”", []),
+        ("what does --work-dir do when fine-tuning", ["work", "dir"]),
         ("the api_server and the w4a16 page", ["api", "server", "w4a16"]),
         ("xtuner 支持谷歌 TPU 吗", ["xtuner", "tpu"]),
         ("怎么给每个用户做限流", []),
