@@ -60,12 +60,12 @@ class LexicalIndex:
         """The largest sum of weights of those words that one of the chunks `among` has."""
         import tantivy
 
-        query, words = tantivy.Query, self._schema
+        query, schema = tantivy.Query, self._schema
         terms = [
-            (tantivy.Occur.Should, query.const_score_query(query.term_query(words, "words", word, "basic"), weight))
+            (tantivy.Occur.Should, query.const_score_query(query.term_query(schema, "words", word, "basic"), weight))
             for word, weight in weighted.items()
         ]
-        chunks = query.const_score_query(query.term_set_query(words, "id", list(among)), 1.0)
+        chunks = query.const_score_query(query.term_set_query(schema, "id", list(among)), 1.0)
         best = self._found(query.boolean_query([(tantivy.Occur.Must, chunks), *terms]), 1) if among else []
         return best[0][1] - 1.0 if best else 0.0
 

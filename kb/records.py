@@ -140,6 +140,11 @@ class Hit:
     joined: tuple[tuple[int, int, float], ...] = ()
 
 
+def above(hit: Hit) -> str:
+    """Where a passage stands: its path, its title and its headings, which its text need not repeat."""
+    return "\n".join((hit.path, hit.title, *hit.chunk.heading))
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message of a conversation."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kb.index import Generation
-from kb.records import Found
+from kb.records import Found, above
 from kb.words import content_words, is_chinese, names, words
 
 _MOST = 8  # words that are named
@@ -14,9 +14,7 @@ def refusal(question: str, found: Found, generation: Generation, needed: float) 
     wanted = _whole(content_words(question))
     glossary = generation.learned.glossary
     absent = [word for word in wanted if not generation.frequency(word) and not glossary.translations(word)]
-    passages = set(
-        words("\n".join(text for hit in found.hits for text in (hit.path, hit.title, *hit.chunk.heading, hit.chunk.text)))
-    )
+    passages = set(words("\n".join(text for hit in found.hits for text in (above(hit), hit.chunk.text))))
     elsewhere = [name for name in names(question) if name not in passages and not any(name in word for word in absent)][:_MOST]
     there = [word for word in wanted if word not in absent and word not in elsewhere]
     sure, enough = f"{found.confidence:.0%}", f"{needed:.0%}"

@@ -34,26 +34,6 @@ _LOOKED_AT = 3  # candidates for each hit that is wanted
 _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with the history has less, the topic has changed
 
 
-class Legs(NamedTuple):
-    """What both legs found, (chunk id, score) best first; what the question's words are worth, and the share of its names that
-    are missing in the passage that has most of them; the vector of what was embedded of it, the share of that which the model
-    knows, and the share of the question that could be put so (1 where it is embedded as it was asked).
-    """
-
-    by_words: list[tuple[str, float]]
-    by_vector: list[tuple[str, float]]
-    worth: Worth
-    unnamed: float
-    vector: np.ndarray
-    known: float
-    put: float
-
-    @property
-    def signals(self) -> tuple[float, ...]:
-        """What confidence is read from."""
-        return signals(self.by_words, self.by_vector, self.worth.unknown, self.known)
-
-
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
     """The question, cut to length, and the questions before it."""
     return question[:MAX_QUESTION], [turn.content[:MAX_QUESTION] for turn in history if turn.role == "user"]
@@ -70,6 +50,21 @@ class _Query(NamedTuple):
     spoken: str
     known: float
     put: float
+
+
+class Legs(NamedTuple):
+    """What both legs found, (chunk id, score) best first, for a question with its vector; what the words of that are worth."""
+
+    by_words: list[tuple[str, float]]
+    by_vector: list[tuple[str, float]]
+    query: _Query
+    vector: np.ndarray
+    worth: Worth
+
+    @property
+    def signals(self) -> tuple[float, ...]:
+        """What confidence is read from."""
+        return signals(self.by_words, self.by_vector, self.worth.unknown, self.query.known)
 
 
 def search(question: str, before: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> Legs:
@@ -96,8 +91,7 @@ def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: G
     other_cuts = {word: OTHER_CUT for word in query.possible if generation.frequency(word)}
     by_words = generation.by_words(glossary.widened(other_cuts | query.weighted), DEPTH)
     by_vector = generation.by_vector(vector, DEPTH)
-    unnamed = apart(query.names, [id_ for id_, _ in by_words], generation)
-    return Legs(by_words, by_vector, Worth(query.weighted, generation, glossary), unnamed, vector, query.known, query.put)
+    return Legs(by_words, by_vector, query, vector, Worth(query.weighted, generation, glossary))
 
 
 def retrieve(
@@ -125,36 +119,39 @@ def retrieve(
         passages = join(_reranked(ranked.query, ranked.passages[:wanted], reranker), limit)
     else:
         passages = join(ranked.passages, max(limit, again))
-        trust = ranked.read.known**2 * ranked.read.put
-        passages = reread(passages, ranked.asked.worth, ranked.read.vector, trust, embedder, again)[:limit]
+        read = max(ranked.legs, key=lambda legs: legs.query.known)
+        trust = read.query.known**2 * read.query.put
+        passages = reread(passages, ranked.legs[0].worth, read.vector, trust, embedder, again)[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(passages, start=1))
-    return Found(ranked.query, generation.number, hits, round(ranked.confidence, 4) if hits else 0.0, rewritten)
+    confidence = max(_confidence(legs, generation) for legs in ranked.legs) if hits else 0.0
+    return Found(ranked.query, generation.number, hits, round(confidence, 4), rewritten)
+
+
+def _confidence(legs: Legs, generation: Generation) -> float:
+    unnamed = apart(legs.query.names, [id_ for id_, _ in legs.by_words], generation)
+    return generation.learned.calibration.confidence(legs.signals, unnamed)
 
 
 class _Ranked(NamedTuple):
-    """What was searched for, the passages best first, and how sure it is that they hold the answer; what the legs found in the
-    language of the question, and in the one that the model reads best.
-    """
+    """What was searched for, the passages best first, and what the legs found, for the question first."""
 
     query: str
     passages: list[Passage]
-    confidence: float
-    asked: Legs
-    read: Legs
+    legs: list[Legs]
 
 
 def _rank(
     question: str, before: Sequence[str], translated: str, generation: Generation, embedder: Embedder, wanted: int
 ) -> _Ranked:
     """Some more passages than are `wanted`, for the question with those before it, or `translated`."""
-    learned = generation.learned
-    every = [search(question, before, generation, learned.glossary, embedder)]
+    glossary = generation.learned.glossary
+    every = [search(question, before, generation, glossary, embedder)]
     if translated:
-        every.append(search(translated, (), generation, learned.glossary, embedder))
+        every.append(search(translated, (), generation, glossary, embedder))
     scores: dict[str, float] = {}
     for legs, share in zip(every, (1.0, TRANSLATED), strict=False):
         # A vector says as much as the model understood: the packaged one reads English only.
-        for id_, score in _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.known**2).items():
+        for id_, score in _fused(legs.by_words, legs.by_vector, VECTOR_WEIGHT * legs.query.known**2).items():
             scores[id_] = max(scores.get(id_, 0.0), share * score)
     ranked = sorted(scores, key=lambda id_: (-scores[id_], id_))[: _LOOKED_AT * wanted]
     chunks = generation.chunks(ranked)
@@ -167,8 +164,7 @@ def _rank(
                 passage.score *= ELSEWHERE
         passages.sort(key=lambda passage: -passage.score)
     folded = _spread(fold(passages, twins, is_chinese(question)))
-    confidence = max(learned.calibration.confidence(legs.signals, legs.unnamed) for legs in every)
-    return _Ranked("\n".join((*before, question)), folded, confidence, every[0], max(every, key=lambda legs: legs.known))
+    return _Ranked("\n".join((*before, question)), folded, every)
 
 
 def _reranked(query: str, passages: list[Passage], reranker: Reranker) -> list[Passage]:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from kb.index import Generation
-from kb.records import Hit
+from kb.records import Hit, above
 from kb.twins import chinese_share
 from kb.words import content_words, is_chinese
 from kb.worth import Worth
@@ -86,7 +86,7 @@ def _ends(text: str) -> Iterator[int]:
 
 def unsupported(text: str, hits: Sequence[Hit], generation: Generation) -> tuple[tuple[int, int], ...]:
     """(start, end) of the sentences of an answer that the passages they cite do not support; all `hits` where they cite none."""
-    passages = {hit.n: "\n".join((hit.path, hit.title, *hit.chunk.heading, hit.chunk.text)) for hit in hits}
+    passages = {hit.n: f"{above(hit)}\n{hit.chunk.text}" for hit in hits}
     failed = []
     for start, end in sentences(text):
         named = [passages[number] for number in cited(text[start:end]) if number in passages]

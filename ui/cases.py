@@ -1,11 +1,10 @@
 """The questions of a run: a table of them, and one opened with everything that was found and answered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from eval import Case, CaseLine, CaseScore, Run, faults, rank
-from kb.records import first_line
 from ui.render import Child, Html, el, icon, join, link, markdown
-from ui.transcript import lines
+from ui.transcript import lines, marked
 from ui.words import Words
 
 MAX_ROWS = 200
@@ -147,16 +146,7 @@ def _passages(words: Words, line: CaseLine | None, gold: set[str]) -> Html | Non
         tag = el("small", words("evaluate.case.isgold"), class_="gold-tag") if is_gold else None
         where = el("div", el("span", str(hit.n), class_="number"), el("span", hit.path, class_="path"), tag, class_="where")
         heading = el("div", " › ".join(hit.heading), class_="heading-path") if hit.heading else None
-        text = el("div", _marked(hit.text, hit.start, hit.end, quoted), class_="passage")
+        text = el("div", marked(hit.text, hit.start, hit.end, quoted), class_="passage")
         place = el("div", lines(words, hit.start, hit.end), class_="lines")
         cards.append(el("article", where, heading, text, place, class_="card cited" if is_gold else "card"))
     return join(el("h4", words("evaluate.case.found")), el("div", cards, class_="cards"))
-
-
-def _marked(text: str, start: int, end: int, quoted: Sequence[tuple[int, int]]) -> list[Child]:
-    """A passage with its quoted lines marked; a table header that is repeated on top has no line of its own."""
-    parts: list[Child] = []
-    for number, row in enumerate(text.split("\n"), first_line(start, end, text)):
-        is_quoted = any(low <= number <= high for low, high in quoted)
-        parts += [el("mark", row) if is_quoted and row.strip() else row, "\n"]
-    return parts

@@ -279,11 +279,18 @@ def _card(words: Words, ordinal: int, hit: Hit, quotes: Sequence[Quote], *, seve
 
 def _excerpt(hit: Hit, quotes: Sequence[Quote]) -> Html:
     """The passage, from its first quoted line, with what was quoted marked."""
-    quoted = {n for quote in quotes if quote.n == hit.n for n in range(quote.start, quote.end + 1)}
+    quoted = [(quote.start, quote.end) for quote in quotes if quote.n == hit.n]
+    chunk, first = hit.chunk, min((start for start, _ in quoted), default=0)
+    return el("span", marked(chunk.text, chunk.start, chunk.end, quoted, first), class_="passage")
+
+
+def marked(text: str, start: int, end: int, quoted: Sequence[tuple[int, int]], first: int = 0) -> list[Child]:
+    """The text of lines `start` to `end` from line `first` on, quoted lines marked; a table header that is repeated on top has no
+    line of its own.
+    """
     parts: list[Child] = []
-    chunk = hit.chunk
-    for number, line in enumerate(chunk.text.split("\n"), first_line(chunk.start, chunk.end, chunk.text)):
-        if quoted and number < min(quoted):
-            continue
-        parts += [el("mark", line) if number in quoted else line, "\n"]
-    return el("span", parts, class_="passage")
+    for number, line in enumerate(text.split("\n"), first_line(start, end, text)):
+        if number >= first:
+            is_quoted = any(low <= number <= high for low, high in quoted)
+            parts += [el("mark", line) if is_quoted and line.strip() else line, "\n"]
+    return parts

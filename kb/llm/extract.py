@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kb.index import Generation
-from kb.records import Hit, Quote
+from kb.records import Hit, Quote, above
 from kb.units import FENCE, Unit, units
 from kb.words import weighted_words
 from kb.worth import Worth
@@ -45,9 +45,11 @@ def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation:
     """Quote what answers `question`, asked after the questions `before`, out of `hits`: from one page, to read as one."""
     worth = Worth(weighted_words(question, before), generation)
     parts = {hit.n: units(hit.chunk) for hit in hits}
-    carried = {hit.n: [worth.of(_above(hit)) | worth.of(unit.text) for unit in parts[hit.n]] for hit in hits}
+    carried: dict[int, list[dict[str, float]]] = {}
     places = []
     for hit in hits:
+        stands = worth.of(above(hit))
+        carried[hit.n] = [stands | worth.of(unit.text) for unit in parts[hit.n]]
         for at, unit in enumerate(parts[hit.n]):
             chunk, score = _chunk(hit, unit)
             share = sum(carried[hit.n][at].values()) / worth.total
@@ -58,11 +60,6 @@ def quote(question: str, before: Sequence[str], hits: Sequence[Hit], generation:
     places.sort(key=lambda place: -place.score)
     chosen = _choose(places, parts, carried, worth.total)
     return _quoted(sorted(chosen, key=lambda pair: pair[0].chunk.start), parts)
-
-
-def _above(hit: Hit) -> str:
-    """Where a passage stands: what its text need not repeat."""
-    return "\n".join((hit.path, hit.title, *hit.chunk.heading))
 
 
 def _chunk(hit: Hit, unit: Unit) -> tuple[int, float]:
