@@ -1,24 +1,22 @@
 """A glossary mined from the twins of a knowledge base: which Chinese word stands where which English word stands.
 
 IBM model 1 (Brown et al., Computational Linguistics 1993) over aligned lines, in both directions; a pair is worth the
-geometric mean of the two (after Liang, Taskar and Klein, NAACL 2006: alignment by agreement). No model, no dictionary: what the
-documents do not teach is not in it.
+geometric mean of the two (after Liang, Taskar and Klein, NAACL 2006: alignment by agreement).
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from kb.words import STOP_EN, STOP_ZH, cut_chinese, singular, words
+from kb.words import STOP_EN, STOP_ZH, singular, words
 
 _ROUNDS = 6
 _DOUBT = 0.5  # counts as this much of other evidence: what was seen once is less sure
 _LEAST, _SEEN = 0.2, 1.5  # a pair must be worth and expected that much to be kept
 _MOST = 3  # translations of a word
-WIDENED = 0.6  # weight of a translation that is certain, beside the word that was asked
 
 _RUN = re.compile(r"[\u4e00-\u9fff]+")
 _ENGLISH = re.compile(r"(?<![\w\-./])[a-z][a-z\-]{2,}(?![\w\-/])")
@@ -35,31 +33,6 @@ class Glossary:
     def translations(self, word: str) -> list[tuple[str, float]]:
         """What a word is called in the other language."""
         return self.to_english.get(word) or self.to_chinese.get(word) or []
-
-    def widened(self, weighted: Mapping[str, float]) -> dict[str, float]:
-        """The words to look for, and what they are called in the other language."""
-        wide = dict(weighted)
-        for word, weight in weighted.items():
-            for other, worth in self.translations(word):
-                wide[other] = max(wide.get(other, 0.0), WIDENED * worth * weight)
-        return wide
-
-    def in_english(self, text: str) -> tuple[str, float]:
-        """`text` with its Chinese words put into English, unknown ones left out; and the share of them that is known."""
-        if not self.to_english:
-            return text, 0.0
-        parts: list[str] = []
-        end = put = missing = 0
-        for run in _RUN.finditer(text):
-            parts.append(text[end : run.start()])
-            for word in cut_chinese(run.group()):
-                if word in self.to_english:
-                    parts.append(self.to_english[word][0][0])
-                    put += 1
-                elif word not in STOP_ZH:
-                    missing += 1
-            end = run.end()
-        return " ".join(" ".join((*parts, text[end:])).split()), put / max(1, put + missing)
 
 
 def mine(pairs: Iterable[tuple[str, str]]) -> Glossary:

@@ -31,6 +31,7 @@ from kb.manifest import SegmentInfo, read_manifest
 from kb.places import Places
 from kb.records import Chunk, Document, Hit, Skipped, document_of
 from kb.segment import Segment, unpack_text
+from kb.translate import Translator
 
 _EXAMPLES_FROM = 1000  # documents
 _open_segments: weakref.WeakValueDictionary[Path, Segment] = weakref.WeakValueDictionary()
@@ -93,6 +94,11 @@ class Generation:
     def learned(self) -> Learned:
         """What it knows of its own documents."""
         return read_learned(self.folder)
+
+    @cached_property
+    def translator(self) -> Translator:
+        """What the words of a question are called in the other language of its documents."""
+        return Translator(self.learned.glossary, self._lexical.frequency, self.chinese)
 
     @cached_property
     def places(self) -> Places:

@@ -8,6 +8,7 @@ from kb.learned import Learned
 from kb.made_questions import FOREIGN, made_questions
 from kb.records import document_of
 from kb.retrieve import Legs, search_each
+from kb.translate import Translator
 from kb.twins import aligned_lines
 
 _TWINS = 2000  # pairs of documents a glossary is mined from, at most
@@ -23,8 +24,11 @@ def learn(generation: Generation, embedder: Embedder) -> Learned:
     made = made_questions(generation, _OWN)
     if len(made) < _FEWEST:
         return Learned(glossary, BY_WORDS_ALONE, generation.manifest.chunks)
-    own = search_each([question for _, question in made], generation, glossary, embedder)
-    foreign = search_each(FOREIGN, generation, glossary, embedder)
+    # By what the documents teach alone: the dictionary helps foreign questions in a language that few documents are in, and
+    # nearer to those more real ones are refused.
+    translator = Translator(glossary, generation.frequency)
+    own = search_each([question for _, question in made], generation, translator, embedder)
+    foreign = search_each(FOREIGN, generation, translator, embedder)
     twins = generation.catalog.twins([chunk.document for chunk, _ in made])
     without = [
         _without(legs, {chunk.document, twins.get(chunk.document, "")}) for (chunk, _), legs in zip(made, own, strict=True)

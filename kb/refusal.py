@@ -12,8 +12,7 @@ _MOST = 8  # words that are named
 def refusal(question: str, found: Found, generation: Generation, needed: float) -> str:
     """A sentence or three in the language of the question; `needed` is the confidence that an answer needs."""
     wanted = _whole(content_words(question))
-    glossary = generation.learned.glossary
-    absent = [word for word in wanted if not generation.frequency(word) and not glossary.translations(word)]
+    absent = [word for word in wanted if not generation.frequency(word) and not generation.translator.translations(word)]
     passages = set(words("\n".join(text for hit in found.hits for text in (above(hit), hit.chunk.text))))
     elsewhere = [name for name in names(question) if name not in passages and not any(name in word for word in absent)][:_MOST]
     there = [word for word in wanted if word not in absent and word not in elsewhere]

@@ -13,13 +13,13 @@ import numpy as np
 from kb.confidence import signals
 from kb.embed import Embedder
 from kb.fold import Passage, fold
-from kb.glossary import Glossary
 from kb.index import Generation
 from kb.join import join
 from kb.places import lies_in
 from kb.records import Found, Standalone, Turn, under_headings
 from kb.rerank import Reranker
 from kb.reread import reread
+from kb.translate import Translator
 from kb.words import content_words, is_chinese, names, possible_words, weighted_words
 from kb.worth import Worth, apart
 
@@ -67,31 +67,31 @@ class Legs(NamedTuple):
         return signals(self.by_words, self.by_vector, self.worth.unknown, self.query.known)
 
 
-def search(question: str, before: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> Legs:
+def search(question: str, before: Sequence[str], generation: Generation, translator: Translator, embedder: Embedder) -> Legs:
     """Ask both legs for a question, together with the questions before it."""
-    query = _query(question, before, glossary, embedder)
-    return _legs(query, embedder.query(query.spoken), generation, glossary)
+    query = _query(question, before, translator, embedder)
+    return _legs(query, embedder.query(query.spoken), generation, translator)
 
 
-def search_each(questions: Sequence[str], generation: Generation, glossary: Glossary, embedder: Embedder) -> list[Legs]:
+def search_each(questions: Sequence[str], generation: Generation, translator: Translator, embedder: Embedder) -> list[Legs]:
     """Ask both legs for each of many questions: their vectors are computed together."""
-    queries = [_query(question, (), glossary, embedder) for question in questions]
+    queries = [_query(question, (), translator, embedder) for question in questions]
     vectors = embedder.queries([query.spoken for query in queries])
-    return [_legs(query, vector, generation, glossary) for query, vector in zip(queries, vectors, strict=True)]
+    return [_legs(query, vector, generation, translator) for query, vector in zip(queries, vectors, strict=True)]
 
 
-def _query(question: str, before: Sequence[str], glossary: Glossary, embedder: Embedder) -> _Query:
+def _query(question: str, before: Sequence[str], translator: Translator, embedder: Embedder) -> _Query:
     whole = "\n".join((*before, question))
     named = list(dict.fromkeys(name for text in (question, *before) for name in names(text)))
-    spoken = _as_the_model_reads(whole, glossary, embedder)
+    spoken = _as_the_model_reads(whole, translator, embedder)
     return _Query(weighted_words(question, before), possible_words(whole), named, *spoken)
 
 
-def _legs(query: _Query, vector: np.ndarray, generation: Generation, glossary: Glossary) -> Legs:
+def _legs(query: _Query, vector: np.ndarray, generation: Generation, translator: Translator) -> Legs:
     other_cuts = {word: OTHER_CUT for word in query.possible if generation.frequency(word)}
-    by_words = generation.by_words(glossary.widened(other_cuts | query.weighted), DEPTH)
+    by_words = generation.by_words(translator.widened(other_cuts | query.weighted), DEPTH)
     by_vector = generation.by_vector(vector, DEPTH)
-    return Legs(by_words, by_vector, query, vector, Worth(query.weighted, generation, glossary))
+    return Legs(by_words, by_vector, query, vector, Worth(query.weighted, generation, translator))
 
 
 def retrieve(
@@ -144,10 +144,9 @@ def _rank(
     question: str, before: Sequence[str], translated: str, generation: Generation, embedder: Embedder, wanted: int
 ) -> _Ranked:
     """Some more passages than are `wanted`, for the question with those before it, or `translated`."""
-    glossary = generation.learned.glossary
-    every = [search(question, before, generation, glossary, embedder)]
+    every = [search(question, before, generation, generation.translator, embedder)]
     if translated:
-        every.append(search(translated, (), generation, glossary, embedder))
+        every.append(search(translated, (), generation, generation.translator, embedder))
     scores: dict[str, float] = {}
     for legs, share in zip(every, (1.0, TRANSLATED), strict=False):
         # A vector says as much as the model understood: the packaged one reads English only.
@@ -183,13 +182,13 @@ def _changes_topic(question: str, found: Sequence[Passage], generation: Generati
     return all(own.share(text) < _NEW_TOPIC for text in texts)
 
 
-def _as_the_model_reads(query: str, glossary: Glossary, embedder: Embedder) -> tuple[str, float, float]:
+def _as_the_model_reads(query: str, translator: Translator, embedder: Embedder) -> tuple[str, float, float]:
     """The query as it is or, where the model knows more of that, put into English; how much of it the model knows, and how much
     of the query it says.
     """
     known = embedder.known(query)
     if known < 1:
-        english, put = glossary.in_english(query)
+        english, put = translator.in_english(query)
         if (of_english := embedder.known(english)) > known:
             return english, of_english, put
     return query, known, 1.0

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from kb.glossary import Glossary
 from kb.index import Generation
+from kb.translate import Translator
 from kb.words import words
 
 
@@ -25,12 +25,12 @@ class Worth:
     A text that has what a word is called in the other language carries as much of its worth as that translation is sure.
     """
 
-    def __init__(self, weights: Mapping[str, float], generation: Generation, glossary: Glossary | None = None) -> None:
-        glossary = generation.learned.glossary if glossary is None else glossary
+    def __init__(self, weights: Mapping[str, float], generation: Generation, translator: Translator | None = None) -> None:
+        translator = translator or generation.translator
         found = {word: rarity(word, generation) for word in weights if generation.frequency(word)}
         rarest = max(found.values(), default=1.0)
         self._worth = {word: weight * found.get(word, rarest) for word, weight in weights.items()}
-        self._translations = {word: others for word in weights if (others := glossary.translations(word))}
+        self._translations = {word: others for word in weights if (others := translator.translations(word))}
         self.total = sum(self._worth.values()) or 1.0
         absent = (word for word in weights if word not in found and word not in self._translations)
         self.unknown = sum(self._worth[word] for word in absent) / self.total  # share that no document can carry

@@ -183,7 +183,9 @@ class Core(ModelCore, TuneCore):
         name = self.default()
         if name:
             base = self.base(name)
-            base.embedder(base.snapshot())
+            snapshot = base.snapshot()
+            base.embedder(snapshot)
+            snapshot.translator.warm()
 
 
 @lru_cache(maxsize=8)

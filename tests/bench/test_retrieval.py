@@ -5,9 +5,11 @@ KB_BENCH_CASES how many questions of a public set are asked (default 500, drawn 
 The classic recipe stands in test_reindex.py: it takes minutes to build.
 """
 
+import csv
 import json
 import os
 import random
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,7 @@ import kb
 from eval import Case, evaluate, read_cases
 from kb import retrieve
 from kb.records import Found
+from kb.translate import Translator
 from tests.bench.corpora import CORPUS, DATA, DEV, cases, turns
 
 HELD_OUT = Path(__file__).parent / "questions" / "internlm-docs.jsonl"
@@ -81,7 +84,7 @@ def legs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, int]]
     yield "fused, read once", {"reread": 0}
     monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: dict(words))
     yield "BM25 alone", {"reread": 0}
-    monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: dict(vector))
+    monkeypatch.setattr(retrieve, "_fused", lambda words, vector, weight: fused((), vector, 1.0))
     yield "vectors alone", {"reread": 0}
     monkeypatch.setattr(retrieve, "_fused", fused)
 
@@ -139,6 +142,59 @@ def test_only_negative_documents(name: str, settings: kb.Settings, tmp_path: Pat
     pairs = [(with_gold > without) + (with_gold == without) / 2 for with_gold in scores[0] for without in scores[1]]
     print(f"\n{name}: refused {run.overall['refusal_recall']:.3f} of {len(asked)} without their documents,", end=" ")
     print(f"{answered.overall['false_refusal_rate']:.3f} with them; ROC-AUC of the two {statistics.mean(pairs):.3f}")
+
+
+def in_one_language(language: str, tmp_path: Path) -> tuple[Path, Path]:
+    """The pages of CORPUS in one language alone, and the questions of dev and held out that are asked in the other: those that
+    such a page answers, and the unanswerable ones.
+    """
+    corpus, questions = tmp_path / f"only-{language}", tmp_path / f"only-{language}.jsonl"
+    with (CORPUS / "MANIFEST.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["index_recommended"] == "yes" and row["language"] == language:
+                path = corpus / row["repo"] / row["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(CORPUS / row["repo"] / row["path"], path)
+    rows = []
+    for line in (DEV.read_text("utf-8") + HELD_OUT.read_text("utf-8")).splitlines():
+        row = json.loads(line)
+        row["gold"] = [gold for gold in row["gold"] if (corpus / gold["doc_id"]).exists()]
+        row["gold_doc_ids"] = [id_ for id_ in row["gold_doc_ids"] if (corpus / id_).exists()]
+        if row["lang"] != language and (row["gold"] or not row["answerable"]):
+            rows.append(row)
+    questions.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    return corpus, questions
+
+
+def parallel(asked: str, answers: str, tmp_path: Path) -> tuple[Path, Path]:
+    """The documents of one language of xquad, and the same questions in another."""
+    rows = [json.loads(line) for line in drawn(SETS[asked][1], tmp_path).read_text("utf-8").splitlines()]
+    same = {row["id"]: row for row in map(json.loads, SETS[answers][1].read_text("utf-8").splitlines())}
+    rows = [row | {key: same[row["id"]][key] for key in ("gold_doc_ids", "answers")} for row in rows]
+    questions = tmp_path / f"{asked} of {answers}.jsonl"
+    questions.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    return SETS[answers][0], questions
+
+
+@pytest.mark.parametrize(("asked", "pages"), [("zh", "en"), ("en", "zh"), ("xquad-zh", "xquad-en"), ("xquad-en", "xquad-zh")])
+def test_asked_in_the_other_language(
+    asked: str, pages: str, settings: kb.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Documents in one language, questions in the other: with the dictionary and without."""
+    corpus, questions = in_one_language(pages, tmp_path) if len(pages) == 2 else parallel(asked, pages, tmp_path)
+    name = name_of(corpus)
+    if name not in kb.KnowledgeBase.names(settings):
+        ingest.add_source(settings, name, corpus)
+        ingest.reindex(name, settings)
+    generation = kb.KnowledgeBase.open(name, settings).snapshot()
+    print(f"\n{asked}, asked of {pages}")
+    for way in ("with the dictionary", "without"):
+        if way == "without":
+            monkeypatch.setattr(generation, "translator", Translator(generation.learned.glossary, generation.frequency))
+        figures = evaluate(settings, name, questions, tmp_path / way).overall
+        for metric in ("hit@1", "hit@5", "mrr@10", "answer_key", "answer_contained", "false_refusal_rate", "refusal_f1"):
+            if (value := figures.get(metric)) is not None:
+                print(f"  {way:<20} {metric:<20} {value:.3f}")
 
 
 def test_retrieval_time(settings: kb.Settings) -> None:

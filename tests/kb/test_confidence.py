@@ -83,7 +83,7 @@ def test_what_is_learned_is_kept_and_becomes_old(tmp_path: Path, base: kb.Knowle
 
 def test_an_empty_one_can_be_asked() -> None:
     assert Learned().calibration is BY_WORDS_ALONE
-    assert Learned().glossary.widened({"a": 1.0}) == {"a": 1.0}
+    assert Learned().glossary.translations("显存") == []
 
 
 def test_words_that_the_dictionary_cut_otherwise() -> None:
