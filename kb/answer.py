@@ -135,7 +135,7 @@ def _room(chat: Chat, settings: Settings) -> int:
 
 def _quote(question: str, history: Sequence[Turn], found: Found, snapshot: Generation) -> Quoted:
     question, before = asked(question, history)
-    return quote(question, before, found.hits, snapshot)
+    return quote(question, before if found.query != question else (), found.hits, snapshot)  # else the topic has changed
 
 
 async def _generate(question: str, reply: AsyncGenerator[str]) -> AsyncGenerator[tuple[str, bool]]:

@@ -32,6 +32,8 @@ MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start
 TRANSLATED = 0.8  # of its score, for what only the question in the other language finds
 _LOOKED_AT = 3  # candidates for each hit that is wanted
 _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with the history has less, the topic has changed
+_SURE = 0.6  # confidence that a question has without its history
+_FOLLOW_UP = 4  # words that carry a topic: a question of more may have one of its own
 
 
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
@@ -112,9 +114,14 @@ def retrieve(
     rewritten = standalone.question if standalone and standalone.question != question else ""
     question, before = (standalone.question, []) if standalone else asked(question, history)
     wanted = reranker.depth if reranker else limit
-    ranked = _rank(question, before, standalone.other if standalone else "", generation, embedder, wanted)
-    if before and _changes_topic(question, ranked.passages[:limit], generation):
-        ranked = _rank(question, (), "", generation, embedder, wanted)
+    legs = [search(question, before, generation, generation.translator, embedder)]
+    if standalone and standalone.other:
+        legs.append(search(standalone.other, (), generation, generation.translator, embedder))
+    ranked = _rank(question, before, legs, generation, wanted)
+    if before and len(content_words(question)) > 2:
+        alone = [search(question, (), generation, generation.translator, embedder)]
+        if _changes_topic(question, ranked.passages[:limit], legs, alone, generation):
+            ranked = _rank(question, (), alone, generation, wanted)
     if reranker:
         passages = join(_reranked(ranked.query, ranked.passages[:wanted], reranker), limit)
     else:
@@ -123,30 +130,28 @@ def retrieve(
         trust = read.query.known**2 * read.query.put
         passages = reread(passages, ranked.legs[0].worth, read.vector, trust, embedder, again)[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(passages, start=1))
-    confidence = max(_confidence(legs, generation) for legs in ranked.legs) if hits else 0.0
+    confidence = _confidence(ranked.legs, generation) if hits else 0.0
     return Found(ranked.query, generation.number, hits, round(confidence, 4), rewritten)
 
 
-def _confidence(legs: Legs, generation: Generation) -> float:
-    unnamed = apart(legs.query.names, [id_ for id_, _ in legs.by_words], generation)
-    return generation.learned.calibration.confidence(legs.signals, unnamed)
+def _confidence(every: Sequence[Legs], generation: Generation) -> float:
+    unnamed = (apart(legs.query.names, [id_ for id_, _ in legs.by_words], generation) for legs in every)
+    calibration = generation.learned.calibration
+    return max(calibration.confidence(legs.signals, share) for legs, share in zip(every, unnamed, strict=True))
 
 
 class _Ranked(NamedTuple):
-    """What was searched for, the passages best first, and what the legs found, for the question first."""
+    """What was searched for, the passages best first, and what the legs found."""
 
     query: str
     passages: list[Passage]
     legs: list[Legs]
 
 
-def _rank(
-    question: str, before: Sequence[str], translated: str, generation: Generation, embedder: Embedder, wanted: int
-) -> _Ranked:
-    """Some more passages than are `wanted`, for the question with those before it, or `translated`."""
-    every = [search(question, before, generation, generation.translator, embedder)]
-    if translated:
-        every.append(search(translated, (), generation, generation.translator, embedder))
+def _rank(question: str, before: Sequence[str], every: list[Legs], generation: Generation, wanted: int) -> _Ranked:
+    """Some more passages than are `wanted`, of what was found for the question with those before it, and in the other language
+    where it was put into that.
+    """
     scores: dict[str, float] = {}
     for legs, share in zip(every, (1.0, TRANSLATED), strict=False):
         # A vector says as much as the model understood: the packaged one reads English only.
@@ -173,13 +178,18 @@ def _reranked(query: str, passages: list[Passage], reranker: Reranker) -> list[P
     return sorted(passages, key=lambda passage: -passage.score)
 
 
-def _changes_topic(question: str, found: Sequence[Passage], generation: Generation) -> bool:
-    """Whether a follow-up of several words has next to nothing to do with what its history found."""
-    if len(content_words(question)) <= 2:
-        return False
-    own = Worth(weighted_words(question, ()), generation)
+def _changes_topic(
+    question: str, found: Sequence[Passage], legs: Sequence[Legs], alone: Sequence[Legs], generation: Generation
+) -> bool:
+    """Whether a question is to be asked without its history: it is of many words and surer `alone`, or what was found first has
+    next to nothing of its words, and neither have the others or it is sure alone.
+    """
     texts = ("\n".join((passage.info.path, *passage.chunk.heading, passage.chunk.text)) for passage in found)
-    return all(own.share(text) < _NEW_TOPIC for text in texts)
+    unlike = (alone[0].worth.share(text) < _NEW_TOPIC for text in texts)
+    sure = _confidence(alone, generation)
+    if next(unlike, True):
+        return sure >= _SURE or all(unlike)
+    return len(content_words(question)) > _FOLLOW_UP and sure > _confidence(legs, generation)
 
 
 def _as_the_model_reads(query: str, translator: Translator, embedder: Embedder) -> tuple[str, float, float]:
@@ -189,7 +199,7 @@ def _as_the_model_reads(query: str, translator: Translator, embedder: Embedder) 
     known = embedder.known(query)
     if known < 1:
         english, put = translator.in_english(query)
-        if (of_english := embedder.known(english)) > known:
+        if (of_english := embedder.known(english)) ** 2 * put > known**2:
             return english, of_english, put
     return query, known, 1.0
 

@@ -62,18 +62,16 @@ class Translator:
 
     def in_english(self, text: str) -> tuple[str, float]:
         """`text` with its Chinese words put into English, unknown ones left out; and the share of them that is known."""
-        if not self._to_english and not self._glossary.to_english:
-            return text, 0.0
         parts: list[str] = []
         end = put = missing = 0
         for run in _RUN.finditer(text):
             parts.append(text[end : run.start()])
             for word in cut_chinese(run.group()):
-                if others := self.translations(word):
-                    parts.append(others[0][0])
-                    put += 1
-                elif word not in STOP_ZH:
-                    missing += 1
+                others = self.translations(word)
+                parts += [other for other, _ in others[:1]]
+                if word not in STOP_ZH:  # as "use" it helps, but it says nothing
+                    put += bool(others)
+                    missing += not others
             end = run.end()
         return " ".join(" ".join((*parts, text[end:])).split()), put / max(1, put + missing)
 

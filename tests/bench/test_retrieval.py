@@ -22,7 +22,7 @@ import ingest
 import kb
 from eval import Case, evaluate, read_cases
 from kb import retrieve
-from kb.records import Found
+from kb.records import Found, Turn
 from kb.translate import Translator
 from tests.bench.corpora import CORPUS, DATA, DEV, cases, turns
 
@@ -174,6 +174,25 @@ def parallel(asked: str, answers: str, tmp_path: Path) -> tuple[Path, Path]:
     questions = tmp_path / f"{asked} of {answers}.jsonl"
     questions.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     return SETS[answers][0], questions
+
+
+@pytest.mark.parametrize("name", ["dev", "held out"])
+def test_after_another_question(name: str, settings: kb.Settings) -> None:
+    """Questions that stand by themselves, each asked after one about something else: has the change of topic been seen?"""
+    corpus, questions = SETS[name]
+    cases = [case for case in read_cases(questions).cases if not case.history]
+    answerable = [case for case in cases if case.answerable and case.gold_doc_ids]
+    draw = random.Random(0)
+    base = kb.KnowledgeBase.open(name_of(corpus), settings)
+    needed = settings.refuse_below
+    before = {case.id: (Turn("user", draw.choice(answerable).question),) for case in cases}
+    print(f"\n{name}: {len(answerable)} answerable questions; hit@1 hit@5 MRR@10, refused; off topic refused")
+    for way in ("by itself", "after another"):
+        found = {case.id: base.search(case.question, before[case.id] if way == "after another" else ()) for case in cases}
+        unsure = {id_ for id_, one in found.items() if one.confidence < needed}
+        off = [case.id in unsure for case in cases if case.category == "off_topic"]
+        figures = hits_and_mrr([first_right(case, found[case.id]) for case in answerable])
+        print(f"  {way:<14} {figures}, {statistics.mean(c.id in unsure for c in answerable):.3f}; {statistics.mean(off):.3f}")
 
 
 @pytest.mark.parametrize(("asked", "pages"), [("zh", "en"), ("en", "zh"), ("xquad-zh", "xquad-en"), ("xquad-en", "xquad-zh")])

@@ -1,5 +1,6 @@
 """Finding across two languages, in the place that is meant, and after a change of topic."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 
 import ingest
 import kb
-from kb.records import Turn, document_of
+from kb.records import Done, Event, Turn, document_of
 from kb.refusal import refusal
 from kb.words import weighted_words
 from kb.worth import apart
@@ -53,6 +54,15 @@ def paths(base: kb.KnowledgeBase, question: str, *history: str) -> list[str]:
     return [hit.path for hit in base.search(question, [Turn("user", text) for text in history]).hits]
 
 
+def said(base: kb.KnowledgeBase, question: str, history: list[Turn]) -> str:
+    async def last() -> Event:
+        return [event async for event in kb.ask(question, history, base, base.settings)][-1]
+
+    done = asyncio.run(last())
+    assert isinstance(done, Done)
+    return done.text
+
+
 def test_the_glossary_is_learned_at_the_build(base: kb.KnowledgeBase) -> None:
     learned = base.snapshot().learned
     assert {word: learned.glossary.to_english[word][0][0] for word in TOPICS.values()} == {v: k for k, v in TOPICS.items()}
@@ -86,6 +96,24 @@ def test_a_follow_up_takes_its_topic_along_until_that_changes(base: kb.Knowledge
     asked = "How does the deployment of step 1 begin?"
     assert paths(base, "and step 2?", asked)[0].endswith("deployment2.md")
     assert paths(base, "How often is a release cut by a robot?", asked)[0].endswith("release.md")
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("which cheese melts best upon pizza", "How does the deployment of step 1 begin?"),  # nothing found has its words
+        (
+            "memory inference lower",
+            "# Deployment 1 The deployment of step 1 begins with run-1 alpha deployment1",
+        ),  # not what is first
+        ("which robot cuts a release every second week in beta?", "How does the deployment of step 1 begin?"),  # surer alone
+    ],
+)
+def test_a_topic_of_its_own_is_asked_and_answered_without_the_history(base: kb.KnowledgeBase, question: str, asked: str) -> None:
+    history = [Turn("user", asked), Turn("assistant", "…")]
+    found, alone = base.search(question, history), base.search(question)
+    assert (found.query, found.hits, found.confidence) == (question, alone.hits, alone.confidence)
+    assert said(base, question, history) == said(base, question, [])
 
 
 def test_a_reranker_reads_once_also_where_the_topic_changes(base: kb.KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:

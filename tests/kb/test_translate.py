@@ -54,7 +54,7 @@ def test_only_into_languages_that_the_documents_are_in(chinese: float, english_t
     translator = Translator(Glossary(), among(download=3, 下载=3), chinese)
     assert bool(translator.translations("下载")) is english_too
     assert bool(translator.translations("download")) is chinese_too
-    assert translator.in_english("下载 lmdeploy")[0] == ("download lmdeploy" if english_too else "下载 lmdeploy")
+    assert translator.in_english("下载 lmdeploy") == (("download lmdeploy", 1.0) if english_too else ("lmdeploy", 0.0))
 
 
 def test_without_the_dictionary() -> None:
@@ -62,7 +62,12 @@ def test_without_the_dictionary() -> None:
     assert translator.translations("下载") == []
     assert translator.in_english("lmdeploy 怎么量化") == ("lmdeploy quantization", 1.0)
     assert translator.in_english("量化下载") == ("quantization", 0.5)
-    assert Translator(Glossary(), among()).in_english("显存") == ("显存", 0.0)
+    assert Translator(Glossary(), among()).in_english("显存") == ("", 0.0)
+
+
+def test_stop_words_are_put_into_english_but_say_nothing() -> None:
+    translator = Translator(Glossary(), among(go=9, use=9, moon=0), chinese=0.0)
+    assert translator.in_english("用月亮") == ("use", 0.0)  # so the question is read as it was asked
 
 
 def test_a_translation_stands_beside_a_word_or_in_its_place() -> None:
