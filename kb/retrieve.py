@@ -32,8 +32,9 @@ MAX_QUESTION = 2000  # characters; more is a pasted document, of which the start
 TRANSLATED = 0.8  # of its score, for what only the question in the other language finds
 _LOOKED_AT = 3  # candidates for each hit that is wanted
 _NEW_TOPIC = 0.2  # share of a question's own worth: where what was found with the history has less, the topic has changed
-_SURE = 0.6  # confidence that a question has without its history
-_FOLLOW_UP = 4  # words that carry a topic: a question of more may have one of its own
+_SURE, _UNSURE = 0.6, 0.25  # confidence that a question has without its history
+_ELLIPTIC = 2  # words that carry a topic: a question of no more is a follow-up
+_FOLLOW_UP = 3  # and one of no more seldom is anything else
 
 
 def asked(question: str, history: Sequence[Turn]) -> tuple[str, list[str]]:
@@ -118,7 +119,7 @@ def retrieve(
     if standalone and standalone.other:
         legs.append(search(standalone.other, (), generation, generation.translator, embedder))
     ranked = _rank(question, before, legs, generation, wanted)
-    if before and len(content_words(question)) > 2:
+    if before and len(content_words(question)) > _ELLIPTIC:
         alone = [search(question, (), generation, generation.translator, embedder)]
         if _changes_topic(question, ranked.passages[:limit], legs, alone, generation):
             ranked = _rank(question, (), alone, generation, wanted)
@@ -181,15 +182,15 @@ def _reranked(query: str, passages: list[Passage], reranker: Reranker) -> list[P
 def _changes_topic(
     question: str, found: Sequence[Passage], legs: Sequence[Legs], alone: Sequence[Legs], generation: Generation
 ) -> bool:
-    """Whether a question is to be asked without its history: it is of many words and surer `alone`, or what was found first has
-    next to nothing of its words, and neither have the others or it is sure alone.
+    """Whether a question is to be asked without its history: what was found first has next to nothing of its words, and neither
+    have the others or it is sure `alone`; or it is of many words, and surer alone or sure of nothing.
     """
     texts = ("\n".join((passage.info.path, *passage.chunk.heading, passage.chunk.text)) for passage in found)
     unlike = (alone[0].worth.share(text) < _NEW_TOPIC for text in texts)
     sure = _confidence(alone, generation)
-    if next(unlike, True):
-        return sure >= _SURE or all(unlike)
-    return len(content_words(question)) > _FOLLOW_UP and sure > _confidence(legs, generation)
+    if next(unlike, True) and (sure >= _SURE or all(unlike)):
+        return True
+    return len(content_words(question)) > _FOLLOW_UP and not _UNSURE < sure <= _confidence(legs, generation)
 
 
 def _as_the_model_reads(query: str, translator: Translator, embedder: Embedder) -> tuple[str, float, float]:
