@@ -19,7 +19,8 @@ _QUOTED = 800  # characters of a quotation, but for a single part that is longer
 # Set on the questions of one corpus (see decisions):
 _PASSAGE = 2.5  # what the rank of a passage weighs beside the share of the question that a part of it carries
 _LABEL = 24  # characters: less is a title or a label, and no answer
-_NEXT_SHARE = 0.7  # a further quotation is worth at least this share of the first
+_NEXT_SHARE = 0.7  # a further quotation is worth at least this share of the first,
+_FURTHER_SHARE = 0.9  # one from a further passage this
 _ADDS = 0.05  # share of the question that a further passage must add
 
 
@@ -82,6 +83,8 @@ def _choose(
         if place.hit.chunk.document != places[0].hit.chunk.document or (n, place.chunk) in quoted:
             continue
         if n in chosen and place.at in chosen[n][1]:
+            continue
+        if chosen and n not in chosen and place.score < _FURTHER_SHARE * places[0].score:
             continue
         around = _around(parts[n], place.at)
         carries = known.copy()

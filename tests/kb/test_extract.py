@@ -75,3 +75,13 @@ def test_hits_of_before_passages_were_joined_are_quoted_too(manual: kb.Knowledge
     bare = [replace(hit, joined=()) for hit in found.hits]
     assert "port 23333" in "".join(quote("port of the server", (), bare, manual.snapshot()).pieces)
     assert "port 23333" in "".join(answer.pieces)
+
+
+@pytest.mark.parametrize(("score", "cited"), [(1.0, {1, 2}), (0.7, {1})])
+def test_a_further_passage_is_quoted_where_it_is_nearly_as_good(manual: kb.KnowledgeBase, score: float, cited: set[int]) -> None:
+    question, snapshot = "port and password of the server", manual.snapshot()
+    best = manual.search(question).hits[0]
+    of_page = sorted(snapshot.chunks(sorted(snapshot.chunk_ids())).values(), key=lambda chunk: (chunk.document, chunk.ordinal))
+    port, password = (next(c for c in of_page if says in c.text) for says in ("port 23333", "--api-keys"))
+    hits = [replace(best, n=n, chunk=chunk, score=own, joined=()) for n, chunk, own in ((1, port, 1.0), (2, password, score))]
+    assert {one.n for one in quote(question, (), hits, snapshot).quotes} == cited
