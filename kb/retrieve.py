@@ -128,7 +128,7 @@ def retrieve(
     else:
         passages = join(ranked.passages, max(limit, again))
         read = max(ranked.legs, key=lambda legs: legs.query.known)
-        trust = read.query.known**2 * read.query.put
+        trust = _trust(read.query.known, read.query.put)
         passages = reread(passages, ranked.legs[0].worth, read.vector, trust, embedder, again)[:limit]
     hits = tuple(passage.hit(n) for n, passage in enumerate(passages, start=1))
     confidence = _confidence(ranked.legs, generation) if hits else 0.0
@@ -194,15 +194,23 @@ def _changes_topic(
 
 
 def _as_the_model_reads(query: str, translator: Translator, embedder: Embedder) -> tuple[str, float, float]:
-    """The query as it is or, where the model knows more of that, put into English; how much of it the model knows, and how much
+    """The query as it is or, where that says more to the model, put into English; how much of it the model knows, and how much
     of the query it says.
     """
     known = embedder.known(query)
     if known < 1:
         english, put = translator.in_english(query)
-        if (of_english := embedder.known(english)) ** 2 * put > known**2:
+        of_english = embedder.known(english)
+        if _trust(of_english, put) > _trust(known, 1.0):
             return english, of_english, put
     return query, known, 1.0
+
+
+def _trust(known: float, put: float) -> float:
+    """How much of a question its vector says: what the model knows of it, as that counts in the fusion, of the share that was
+    put.
+    """
+    return known**2 * put
 
 
 def _fused(

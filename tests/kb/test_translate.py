@@ -26,6 +26,16 @@ def test_the_dictionary_knows_both_ways() -> None:
     assert not dictionary.english("量子化学家们") and not dictionary.chinese("turbomind")
 
 
+def test_a_package_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Path:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(dictionary, "files", missing)
+    dictionary._entries.cache_clear()
+    with pytest.raises(kb.KBError, match="make setup"):
+        dictionary.english("没有查过的词")
+
+
 def test_senses_that_translate_nothing_are_left_out() -> None:
     words = dictionary.english("卡")
     assert {"card", "truck", "block"} <= words.keys()
