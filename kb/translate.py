@@ -31,13 +31,6 @@ class Translator:
         self._to_chinese = chinese is not None and chinese >= _A_LANGUAGE
         self._looked_up: dict[str, list[tuple[str, float]]] = {}
 
-    def warm(self) -> None:
-        """Read what it needs of the dictionary now, rather than at the first question."""
-        if self._to_english:
-            dictionary.english("")
-        if self._to_chinese:
-            dictionary.chinese("")
-
     def translations(self, word: str) -> list[tuple[str, float]]:
         """What a word is called in the other language, each with what that is worth, 0 to 1; best first."""
         found = self._looked_up.get(word)

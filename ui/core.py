@@ -183,9 +183,7 @@ class Core(ModelCore, TuneCore):
         name = self.default()
         if name:
             base = self.base(name)
-            snapshot = base.snapshot()
-            base.embedder(snapshot)
-            snapshot.translator.warm()
+            base.embedder(base.snapshot())
 
 
 @lru_cache(maxsize=8)
