@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kb.words import STOP_EN, STOP_ZH, singular, words
+from kb.words import CHINESE_RUN, STOP_EN, STOP_ZH, singular, words
 
 _ROUNDS = 6
 _DOUBT = 0.5  # counts as this much of other evidence: what was seen once is less sure
 _LEAST, _SEEN = 0.2, 1.5  # a pair must be worth and expected that much to be kept
 _MOST = 3  # translations of a word
 
-_RUN = re.compile(r"[\u4e00-\u9fff]+")
 _ENGLISH = re.compile(r"(?<![\w\-./])[a-z][a-z\-]{2,}(?![\w\-/])")
 Translations = dict[str, list[tuple[str, float]]]
 
@@ -66,7 +65,7 @@ def mine(pairs: Iterable[tuple[str, str]]) -> Glossary:
 
 
 def _chinese(text: str) -> list[str]:
-    found = words(" ".join(_RUN.findall(text)))
+    found = words(" ".join(CHINESE_RUN.findall(text)))
     return sorted({word for word in found if len(word) > 1 and word not in STOP_ZH})
 
 

@@ -70,10 +70,10 @@ class Legs(NamedTuple):
         return signals(self.by_words, self.by_vector, self.worth.unknown, self.query.known)
 
 
-def search(question: str, before: Sequence[str], generation: Generation, translator: Translator, embedder: Embedder) -> Legs:
+def search(question: str, before: Sequence[str], generation: Generation, embedder: Embedder) -> Legs:
     """Ask both legs for a question, together with the questions before it."""
-    query = _query(question, before, translator, embedder)
-    return _legs(query, embedder.query(query.spoken), generation, translator)
+    query = _query(question, before, generation.translator, embedder)
+    return _legs(query, embedder.query(query.spoken), generation, generation.translator)
 
 
 def search_each(questions: Sequence[str], generation: Generation, translator: Translator, embedder: Embedder) -> list[Legs]:
@@ -115,12 +115,12 @@ def retrieve(
     rewritten = standalone.question if standalone and standalone.question != question else ""
     question, before = (standalone.question, []) if standalone else asked(question, history)
     wanted = reranker.depth if reranker else limit
-    legs = [search(question, before, generation, generation.translator, embedder)]
+    legs = [search(question, before, generation, embedder)]
     if standalone and standalone.other:
-        legs.append(search(standalone.other, (), generation, generation.translator, embedder))
+        legs.append(search(standalone.other, (), generation, embedder))
     ranked = _rank(question, before, legs, generation, wanted)
     if before and len(content_words(question)) > _ELLIPTIC:
-        alone = [search(question, (), generation, generation.translator, embedder)]
+        alone = [search(question, (), generation, embedder)]
         if _changes_topic(question, ranked.passages[:limit], legs, alone, generation):
             ranked = _rank(question, (), alone, generation, wanted)
     if reranker:

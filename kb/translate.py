@@ -4,19 +4,17 @@ dictionary does.
 Of the dictionary only what the documents have is used, in a language that they are written in.
 """
 
-import re
 from collections.abc import Callable, Mapping
 
 from kb import dictionary
 from kb.glossary import Glossary
-from kb.words import CHINESE, STOP_ZH, cut_chinese
+from kb.words import CHINESE, CHINESE_RUN, STOP_ZH, cut_chinese
 
 WIDENED = 0.6  # weight of a translation that is certain, beside a word that the documents have as well
 _A_LANGUAGE = 0.05  # share of the documents: less is no language that they are written in
 _MOST = 5  # translations of a word out of the dictionary
 _LEAST = 0.05  # that one must be worth
 _KEPT = 10_000  # words that were looked up
-_RUN = re.compile(r"[\u4e00-\u9fff]+")
 
 
 class Translator:
@@ -57,7 +55,7 @@ class Translator:
         """`text` with its Chinese words put into English, unknown ones left out; and the share of them that is known."""
         parts: list[str] = []
         end = put = missing = 0
-        for run in _RUN.finditer(text):
+        for run in CHINESE_RUN.finditer(text):
             parts.append(text[end : run.start()])
             for word in cut_chinese(run.group()):
                 others = self.translations(word)

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     r"(?:[-./:@+][^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+)*\+{0,2})"
 )
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-_CHINESE_RUN = re.compile(r"[\u4e00-\u9fff]{2,}")
+CHINESE_RUN = re.compile(r"[\u4e00-\u9fff]+")
 _SEGMENT = re.compile(r"[^-./:@+_]+")
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]{2})|[A-Z]?[a-z]{2,}|[A-Z]{2,}")
 _LETTERS = re.compile(r"[a-z]{3,}(?=\d)")
@@ -140,7 +140,7 @@ def weighted_words(question: str, before: Sequence[str]) -> dict[str, float]:
 
 def possible_words(text: str) -> set[str]:
     """Runs of two to four Chinese characters: the dictionary cuts 把显存放掉 into 显 and 存放, and 显存 is not among them."""
-    runs = _CHINESE_RUN.findall(text)
+    runs = CHINESE_RUN.findall(text)
     return {run[at : at + n] for run in runs for n in (2, 3, 4) for at in range(len(run) - n + 1)} - STOP_ZH
 
 
